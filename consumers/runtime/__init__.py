@@ -1,0 +1,1 @@
+"""What carries the sagas, and knows none of them: marks, graph, journal, lanes."""

@@ -1,0 +1,98 @@
+"""What the engine itself says in every saga kind: its wire types are `<saga>.<suffix>`, the suffix is given here.
+
+An engine event about one item is caused by that item (`<step>/<message id>`), not by the message alone: two steps
+may hear the same message, and (saga, type, source, causation) is said once.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from .message import Event, Message
+
+Policy = Literal["end", "hold", "ignore"]
+
+
+class EngineEvent(Event):
+    """Said by the engine in any saga kind."""
+
+    suffix: ClassVar[str] = ""
+
+    def __init_subclass__(cls, suffix: str = "", **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        cls.suffix = suffix
+
+    @classmethod
+    def type_in(cls, saga: str) -> str:
+        """The wire type of this event in the saga kind `saga`."""
+        return f"{saga}.{cls.suffix}"
+
+
+class Settled(EngineEvent, suffix="participant.settled"):
+    """The participant has undone all it had to undo after the failing end."""
+
+    participant: str
+    undone: int = Field(ge=0, description="How many compensations it ran.")
+
+
+class StepFailed(EngineEvent, suffix="step.failed"):
+    """A step has spent its budget. `policy` says what follows: the saga ends, the step is held, or nothing."""
+
+    participant: str
+    step: str
+    item: str
+    attempts: int
+    cause: str
+    policy: Policy
+
+
+class StepDelayed(EngineEvent, suffix="step.delayed"):
+    """An item waits for longer than a second before its next attempt; said once per cause."""
+
+    participant: str
+    step: str
+    item: str
+    attempt: int
+    cause: str
+    next_at: datetime
+
+
+class CompensationStuck(EngineEvent, suffix="compensation.stuck"):
+    """A compensation has spent its budget, or its step no longer exists: a person must free it."""
+
+    participant: str
+    step: str
+    item: str
+    attempts: int
+    cause: str
+
+
+class ItemResumed(EngineEvent, suffix="item.resumed"):
+    """The door passes on a person's wish to try a held or stuck item again, with its original key."""
+
+    participant: str
+    step: str
+    item: str
+
+
+class CommandRefused(EngineEvent, suffix="command.refused"):
+    """The answer to a command that led to nothing; no step can hear it."""
+
+    command_id: str
+    reason: str
+
+
+ENGINE_EVENTS: tuple[type[EngineEvent], ...] = (
+    Settled,
+    StepFailed,
+    StepDelayed,
+    CompensationStuck,
+    ItemResumed,
+    CommandRefused,
+)
+
+
+def engine_events(saga: str) -> dict[str, type[Message]]:
+    """The engine's own events in the saga kind `saga`, by wire type."""
+    return {kind.type_in(saga): kind for kind in ENGINE_EVENTS}
