@@ -93,7 +93,12 @@ class AssetsRemoved(CompensatingEvent, type="campaign.assets.removed", undoes=As
 
 
 class ReviewRequested(Question, type="campaign.review.requested", waiting_for="approve or reject"):
-    """A person must decide before the deadline."""
+    """A person must decide before the deadline; this is what they decide about."""
+
+    headline: str = ""
+    summary: str = ""
+    draft: str = Field(default="", description="Folder of the draft, below the state folder.")
+    banners: dict[Channel, str] = Field(default_factory=dict)
 
 
 class CampaignApproved(Event, type="campaign.approved", answers=ReviewRequested):
@@ -160,6 +165,7 @@ class EmailPrepared(Event, type="campaign.email.prepared"):
     """One message per recipient lies in the outbox; none has left."""
 
     recipients: int
+    folder: str = Field(default="", description="Folder of the messages, below the state folder.")
 
 
 class EmailDiscarded(CompensatingEvent, type="campaign.email.discarded", undoes=EmailPrepared):
@@ -182,6 +188,11 @@ class EmailSent(Event, type="campaign.email.sent"):
     """The mail has left. There is no way back."""
 
     sent: int
+    refused: int = Field(default=0, description="Recipients whom the mail server refused for good.")
+
+
+class EmailSkipped(Event, type="campaign.email.skipped"):
+    """No email was wanted, so none has left."""
 
 
 class CampaignCompleted(Completion, type="campaign.completed"):

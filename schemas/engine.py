@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from .message import Event, Message
+from .message import Command, Event, Message
 
 Policy = Literal["end", "hold", "ignore"]
 
@@ -76,6 +76,17 @@ class ItemResumed(EngineEvent, suffix="item.resumed"):
     item: str
 
 
+class RetryItem(Command):
+    """Asks the door to let a held or stuck item be tried again; its wire type is `<saga>.item.retry`."""
+
+    suffix: ClassVar[str] = "item.retry"
+
+    participant: str
+    step: str
+    item: str
+    reason: str = ""
+
+
 class CommandRefused(EngineEvent, suffix="command.refused"):
     """The answer to a command that led to nothing; no step can hear it."""
 
@@ -93,6 +104,7 @@ ENGINE_EVENTS: tuple[type[EngineEvent], ...] = (
 )
 
 
-def engine_events(saga: str) -> dict[str, type[Message]]:
-    """The engine's own events in the saga kind `saga`, by wire type."""
-    return {kind.type_in(saga): kind for kind in ENGINE_EVENTS}
+def engine_messages(saga: str) -> dict[str, type[Message]]:
+    """The engine's own messages in the saga kind `saga`, by wire type."""
+    events: dict[str, type[Message]] = {kind.type_in(saga): kind for kind in ENGINE_EVENTS}
+    return events | {f"{saga}.{RetryItem.suffix}": RetryItem}

@@ -4,7 +4,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from . import campaign
-from .engine import engine_events
+from .engine import engine_messages
 from .message import Command, Event, Message
 
 
@@ -54,7 +54,7 @@ class SagaSchema(NamedTuple):
 
 def schema_of(saga: str, module: ModuleType) -> SagaSchema:
     """The schema of a saga kind whose own messages are declared in `module`."""
-    return SagaSchema(saga, SagaTopics.of(saga), messages_in(module) | engine_events(saga))
+    return SagaSchema(saga, SagaTopics.of(saga), messages_in(module) | engine_messages(saga))
 
 
 def catalogue() -> dict[str, SagaSchema]:

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import UnionType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from schemas.engine import Policy
+from schemas.engine import CommandRefused, Policy
 from schemas.message import Event, Message
 
 StepFunction = Callable[..., Awaitable[Any]]
@@ -27,6 +27,14 @@ def in_seconds(duration: str) -> float:
     if match is None:
         raise ValueError(f"not a duration: {duration!r} (write 200ms, 30s, 5m, 2h or 1d)")
     return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+
+
+class Declined(Exception):
+    """Raised by a port that answers, and says no: its breaker does not take it for a failure. Subclass it."""
+
+
+class ReadOnly(Protocol):
+    """A port that only looks: a step that is handed nothing else has no effect, and needs no undo."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,14 @@ class Call:
 
     key: str
     saga_id: str
+    message_id: str
     tenant: str
     attempt: int
     now: datetime
+
+    def refused(self, reason: str) -> CommandRefused:
+        """Return this from a step that hears a command which leads to nothing."""
+        return CommandRefused(saga_id=self.saga_id, command_id=self.message_id, reason=reason)
 
     def later(self, at: datetime) -> Later:
         """Return this from the step to be called again at `at` or, after an outage, as soon as possible after it."""

@@ -1,0 +1,77 @@
+"""The mail server, as somebody who hands in one message after the other sees it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+from enum import Enum
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from aiosmtplib import SMTP, SMTPDataError, SMTPNotSupported, SMTPRecipientRefused, SMTPRecipientsRefused
+
+ANSWER_SECONDS = 30
+CLOSING = 421
+
+
+class Answer(Enum):
+    """What the server said of one message."""
+
+    ACCEPTED = "accepted"
+    DEFERRED = "deferred"
+    REFUSED = "refused"
+
+
+class Counter:
+    """One connection to the mail server."""
+
+    def __init__(self, connection: SMTP, sender: str) -> None:
+        self._connection, self._sender = connection, sender
+
+    async def hand_in(self, mail: EmailMessage) -> Answer:
+        """Offer the message to the server. Raises if the trouble is not with this recipient but with the server."""
+        recipient = mail["To"].addresses[0].addr_spec
+        try:
+            await self._connection.send_message(mail, sender=self._sender, recipients=[recipient])
+        except SMTPRecipientsRefused as refusal:
+            return _judged(refusal.recipients[0])
+        except SMTPDataError as refusal:
+            return _judged(refusal)
+        except SMTPNotSupported:
+            # The address needs a server that speaks SMTPUTF8, and this one does not.
+            return Answer.REFUSED
+        return Answer.ACCEPTED
+
+
+@dataclass(frozen=True)
+class PostOffice:
+    """Where mail is handed in: `smtp://[user:password@]host[:port][?from=address]`.
+
+    With `smtp://` the connection is encrypted as soon as the server offers it, with `smtps://` from the start.
+    """
+
+    smtp_url: str
+
+    @property
+    def sender(self) -> str:
+        """The address the mail comes from."""
+        return parse_qs(urlsplit(self.smtp_url).query).get("from", ["campaigns@localhost.localdomain"])[0]
+
+    @asynccontextmanager
+    async def counter(self) -> AsyncIterator[Counter]:
+        """Connect, and say good-bye at the end. Raises what aiosmtplib raises if nobody answers."""
+        url = urlsplit(self.smtp_url)
+        async with SMTP(
+            hostname=url.hostname,
+            port=url.port,
+            username=unquote(url.username) if url.username else None,
+            password=unquote(url.password) if url.password else None,
+            use_tls=url.scheme == "smtps",
+            timeout=ANSWER_SECONDS,
+        ) as connection:
+            yield Counter(connection, self.sender)
+
+
+def _judged(refusal: SMTPRecipientRefused | SMTPDataError) -> Answer:
+    if refusal.code == CLOSING:
+        raise refusal
+    return Answer.DEFERRED if refusal.code < 500 else Answer.REFUSED

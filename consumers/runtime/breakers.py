@@ -1,0 +1,88 @@
+"""A breaker around every port: after a row of failures it is not called for a while, then one probe at a time.
+
+pybreaker counts and keeps the state; the time is ours, so that it can be simulated. An item that meets an open breaker
+waits, and spends nothing of its budget.
+"""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pybreaker
+
+from consumers.runtime.steps import Declined
+from consumers.runtime.transport import Clock
+from producers.errors import DependencyDown
+
+FAILURES_IN_A_ROW = 5
+OPEN_SECONDS = 5.0
+
+
+class Breaker:
+    """One dependency's breaker. Not shared between workers: each finds out for itself."""
+
+    def __init__(self, dependency: str, clock: Clock) -> None:
+        self.dependency, self._clock = dependency, clock
+        self._retry_at = 0.0
+        self._probing = False
+        # Its own reopening by wall clock never comes about: `calling` decides when a probe is due.
+        self._state = pybreaker.CircuitBreaker(
+            FAILURES_IN_A_ROW, reset_timeout=10**9, exclude=[Declined], name=dependency
+        )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are kept away just now."""
+        return self._state.current_state != pybreaker.STATE_CLOSED
+
+    async def calling(self, function: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
+        """Call the port's method, or raise `DependencyDown` at once while the breaker is open."""
+        is_probe = self.is_open
+        if is_probe:
+            if self._probing or self._clock() < self._retry_at:
+                raise DependencyDown(self.dependency, max(self._retry_at, self._clock() + 0.1))
+            self._probing = True
+            self._state.half_open()
+        try:
+            result = await function(*args, **named)
+        except Exception as error:
+            self._note(error)
+            raise
+        finally:
+            self._probing = self._probing and not is_probe
+        self._note(None)
+        return result
+
+    def _note(self, error: Exception | None) -> None:
+        def outcome() -> None:
+            if error is not None:
+                raise error
+
+        if self._state.current_state == pybreaker.STATE_OPEN:
+            return
+        try:
+            self._state.call(outcome)
+        except pybreaker.CircuitBreakerError:
+            self._retry_at = self._clock() + OPEN_SECONDS
+        except Exception:
+            return
+
+
+class GuardedPort:
+    """A port whose async methods go through its breaker; anything else is passed on as it is."""
+
+    def __init__(self, port: object, breaker: Breaker) -> None:
+        self._port, self._breaker = port, breaker
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+        return functools.partial(self._breaker.calling, found)
+
+
+def guarded(ports: dict[type, object], clock: Clock) -> tuple[dict[type, object], dict[str, Breaker]]:
+    """Every port behind a breaker of its own, and the breakers by dependency."""
+    breakers = {kind.__name__: Breaker(kind.__name__, clock) for kind in ports}
+    return {kind: GuardedPort(port, breakers[kind.__name__]) for kind, port in ports.items()}, breakers

@@ -1,0 +1,100 @@
+"""Where a step's function is called: its arguments are gathered, its end is turned into an outcome."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+from opentelemetry import trace
+
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
+from consumers.runtime.graph import Graph, Recall, Undo
+from consumers.runtime.journal import Fact, Journal, idempotency_key
+from consumers.runtime.memory import Work
+from consumers.runtime.steps import Call, Later
+from consumers.runtime.transport import Clock
+from producers.errors import DependencyDown
+from producers.telemetry import step_context
+from schemas.message import Event, Message
+
+
+class FactMissing(Exception):
+    """A step recalls a fact that its saga has not heard."""
+
+
+class Caller:
+    """Calls the steps of one saga kind. `ports` must have every port that its signatures name."""
+
+    def __init__(self, graph: Graph, ports: dict[type, object], clock: Clock) -> None:
+        self._graph, self._ports, self._clock = graph, ports, clock
+        self._tracer = trace.get_tracer("somaagenthub")
+
+    async def __call__(self, work: Work) -> Outcome:
+        """Run the item once; raises nothing but cancellation."""
+        item, owner = work.item, work.owner
+        attributes = {"soma.saga.id": work.journal.saga_id, "soma.step": owner.name, "soma.attempt": item.attempt}
+        with self._tracer.start_as_current_span(
+            f"process {owner.name}", context=step_context(work.journal.traceparent), attributes=attributes
+        ):
+            try:
+                arguments = self._arguments(work)
+                async with asyncio.timeout(owner.timeout_seconds):
+                    said = await owner.function(**arguments)
+            except FactMissing as missing:
+                return Broke("FactMissing", str(missing), permanent=True)
+            except DependencyDown as down:
+                return Blocked(str(down), down.retry_at)
+            except TimeoutError:
+                return Broke("StepTimedOut", f"no answer in {owner.timeout_seconds:g} s")
+            except (Exception, SystemExit) as error:
+                return Broke(type(error).__name__, str(error)[:2_000] or repr(error)[:2_000])
+        return self._outcome(work, said)
+
+    def _outcome(self, work: Work, said: object) -> Outcome:
+        signature = work.owner.signature
+        if isinstance(said, Later) and signature.may_wait:
+            return Waits(said.at.timestamp())
+        if said is None and not isinstance(work.owner, Undo):
+            return Spoke(None)
+        if isinstance(said, Event) and type(said) in signature.says and said.saga_id == work.journal.saga_id:
+            return Spoke(said)
+        return Broke("SaidUndeclared", f"{work.owner.name} returned {said!r:.200}, which it does not declare", True)
+
+    def _arguments(self, work: Work) -> dict[str, Any]:
+        journal, item, signature = work.journal, work.item, work.owner.signature
+        arguments: dict[str, Any] = {}
+        key_step = work.owner.name
+        if isinstance(work.owner, Undo):
+            undone = next(done for done in journal.done if done.item == item.undoes)
+            arguments[signature.heard[0]] = self._decoded(undone.fact) if undone.fact else None
+            key_step = undone.step
+        elif item.legs:
+            for position, parameter in enumerate(signature.heard):
+                arguments[parameter] = self._decoded(item.legs[position])
+        else:
+            arguments[signature.heard[0]] = self._decoded(item.message)
+        for recall in signature.recalls:
+            arguments[recall.parameter] = self._recalled(journal, recall)
+        for parameter, kind in signature.ports:
+            arguments[parameter] = self._ports[kind]
+        if signature.call is not None:
+            arguments[signature.call] = Call(
+                key=idempotency_key(journal.saga_id, key_step, item.message.id),
+                saga_id=journal.saga_id,
+                message_id=item.message.id,
+                tenant=journal.tenant,
+                attempt=item.attempt,
+                now=datetime.fromtimestamp(self._clock(), UTC),
+            )
+        return arguments
+
+    def _recalled(self, journal: Journal, recall: Recall) -> Message | None:
+        for wire_type in recall.types:
+            fact = journal.facts.get(wire_type)
+            if fact is not None:
+                return self._decoded(fact)
+        if recall.optional:
+            return None
+        raise FactMissing(f"{journal.saga_id} has not heard {' or '.join(recall.types)}")
+
+    def _decoded(self, fact: Fact) -> Message:
+        return self._graph.schema.messages[fact.type].model_validate_json(fact.body)

@@ -1,0 +1,162 @@
+"""PURE: the rules of outcomes. What follows when an item has ended, and which items may start.
+
+1. What a step says is said whatever the log has decided meanwhile; if an end has come first, it is then undone.
+2. A failure is tried again inside the step's budget, unless a failing end has been heard.
+3. A spent budget ends the saga, holds the step, or is ignored, by the step's policy; a pivot and what follows it hold.
+4. A compensation cannot refuse: it is tried again, then it stands `stuck` until a person frees it.
+5. The door does one thing of a saga at a time, in the order of the broker's clock, and only when it has heard its own
+   last word in the log: so a command and a deadline cannot both win.
+"""
+
+from dataclasses import dataclass
+
+from consumers.runtime.graph import Step, Undo
+from consumers.runtime.hearing import drop, settle
+from consumers.runtime.journal import Done, Fact, Item, Journal, fact_id
+from consumers.runtime.retries import wait_seconds
+from consumers.runtime.utterances import Failure, Utterance, compensation_stuck, step_delayed, step_failed
+from consumers.runtime.view import View
+from producers.headers import iso_time
+from schemas.message import Event
+
+TELLING_DELAY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Spoke:
+    """The step returned: an event, or nothing to say. `body` is the event as it will stand on the wire."""
+
+    event: Event | None
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Waits:
+    """The step asked to be called again at `until`, in seconds of the broker's clock."""
+
+    until: float
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """The attempt never began: a dependency is down. It costs nothing of the budget."""
+
+    cause: str
+    until: float
+
+
+@dataclass(frozen=True)
+class Broke:
+    """The attempt failed. A `permanent` failure would fail again, so the budget counts as spent."""
+
+    error: str
+    cause: str
+    permanent: bool = False
+
+
+Outcome = Spoke | Waits | Blocked | Broke
+
+
+def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: float) -> list[Utterance]:
+    """Note the outcome of a running item; returns what is to be said. An item that was dropped meanwhile is ignored."""
+    if journal.items.get(item.id) is not item:
+        return []
+    item.unsure = item.suspect = False
+    owner: Step | Undo | None = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
+    if isinstance(outcome, Spoke):
+        said = _spoke(journal, view, item, outcome)
+    elif isinstance(outcome, Waits):
+        said = _delay(journal, view, item, f"waits until {iso_time(outcome.until)}", outcome.until, now)
+        item.state = "waiting"
+    elif isinstance(outcome, Blocked):
+        said = _delay(journal, view, item, outcome.cause, outcome.until, now)
+    elif owner is None:
+        item.state, item.cause = "stuck", outcome.cause
+        said = [compensation_stuck(journal, view, item, outcome.cause)]
+    elif not outcome.permanent and item.attempt < item.budget and (item.undoes or not journal.is_failing):
+        due = now + wait_seconds(owner.retry, item.attempt)
+        attempt = item.attempt
+        said = _delay(journal, view, item, f"{outcome.error}: {outcome.cause}", due, now)
+        item.attempt = attempt + 1
+    else:
+        said = _give_up(journal, view, item, owner, outcome)
+    return said + settle(journal, view, now)
+
+
+def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke) -> list[Utterance]:
+    del journal.items[item.id]
+    if item.command:
+        journal.answered.append(item.message.id)
+    causation = item.message.id
+    if item.undoes:
+        undone = journal.done.pop()
+        journal.undone += 1
+        causation = undone.fact.id if undone.fact else undone.message.id
+    if outcome.event is None:
+        return []
+    utterance = Utterance(outcome.event, causation, item.attempt, item.started_at)
+    wire_type = utterance.wire_type(view.graph.saga)
+    said_id = fact_id(journal.saga_id, wire_type, view.participant, causation)
+    step = view.steps.get(item.step)
+    if not item.undoes and step is not None and step.undo is not None and step.undo.fact == wire_type:
+        fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, causation)
+        journal.done.append(Done(item.id, item.step, item.message, fact))
+    if view.is_door and journal.closed_at is None and wire_type in view.graph.sayers:
+        journal.awaiting.append(said_id)
+    return [utterance]
+
+
+def _delay(journal: Journal, view: View, item: Item, cause: str, due: float, now: float) -> list[Utterance]:
+    is_news = cause != item.cause and due - now > TELLING_DELAY_SECONDS
+    item.state, item.due, item.cause = "delayed", due, cause
+    return [step_delayed(journal, view, item, due)] if is_news else []
+
+
+def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke: Broke) -> list[Utterance]:
+    failure = Failure(item, broke.error, broke.cause)
+    item.cause, item.due = f"{broke.error}: {broke.cause}", None
+    if isinstance(owner, Undo):
+        item.state = "stuck"
+        return [compensation_stuck(journal, view, item, item.cause)]
+    if owner.policy == "hold" and not journal.is_failing:
+        item.state = "held"
+        return [step_failed(journal, view, item, "hold", failure)]
+    drop(journal, view, item)
+    # After a failing end the saga is ending already; the failure is told, and changes nothing.
+    policy = "ignore" if journal.is_failing else owner.policy
+    return [step_failed(journal, view, item, policy, failure)]
+
+
+def startable(journal: Journal, view: View, now: float, passed: frozenset[str] | set[str]) -> list[Item]:
+    """The items that may start now. `passed` names those whose read barrier is behind them (see `needs_barrier`)."""
+    due = [item for item in journal.items.values() if is_due(item, now)]
+    if not due:
+        return []
+    if view.is_door:
+        if journal.awaiting or any(item.state == "running" for item in journal.items.values()):
+            return []
+        first = min(due, key=_moment)
+        return [first] if first.id in passed or not needs_barrier(first) else []
+    running = {item.step for item in journal.items.values() if item.state == "running"}
+    chosen: list[Item] = []
+    for item in due:
+        if item.step not in running and (item.id in passed or not needs_barrier(item)):
+            running.add(item.step)
+            chosen.append(item)
+    return chosen
+
+
+def is_due(item: Item, now: float) -> bool:
+    """Whether the item wants to run, or has run out of time, at `now`."""
+    if item.state == "ready":
+        return True
+    return item.state in ("waiting", "delayed", "joining") and item.due is not None and item.due <= now
+
+
+def needs_barrier(item: Item) -> bool:
+    """Whether the item may only be judged once everything is heard that stood in the log when it became due."""
+    return item.command or item.state in ("waiting", "joining")
+
+
+def _moment(item: Item) -> float:
+    return item.due if item.due is not None and item.state != "ready" else item.message.at

@@ -1,0 +1,164 @@
+"""PURE: the rules of the log. What a message that stands in it changes in a participant's journal.
+
+1. The Opening opens; a saga that was never opened, or is closed, hears nothing.
+2. The first end wins; a later one changes nothing.
+3. Before an end, a fact starts the steps that hear it, each once; a join starts when its last leg is heard.
+4. After a failing end no new attempt starts: attempts in flight come to an end, then the participant undoes.
+"""
+
+import msgspec
+
+from consumers.runtime.graph import Step
+from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
+from consumers.runtime.utterances import Utterance, settled
+from consumers.runtime.view import View
+from schemas.engine import CompensationStuck, ItemResumed, Settled, StepFailed
+from schemas.message import Completion, Opening
+
+
+class _Named(msgspec.Struct):
+    """The fields of the engine's own events that the rules look at."""
+
+    participant: str = ""
+    step: str = ""
+    item: str = ""
+    policy: str = ""
+
+
+class _Opened(msgspec.Struct):
+    participants: tuple[str, ...] = ()
+    graph: str = ""
+
+
+def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
+    """Fold one event of the log into the journal; returns what follows at once. Hearing it again changes nothing."""
+    if fact.id in journal.awaiting:
+        journal.awaiting.remove(fact.id)
+    if journal.closed_at is not None:
+        return []
+    if view.graph.is_a(fact.type, Opening):
+        _open(journal, view, fact)
+    if not journal.is_open:
+        return []
+    engine = view.engine_type
+    if fact.type == engine(Settled):
+        participant = msgspec.json.decode(fact.body, type=_Named).participant
+        if participant not in journal.settled:
+            journal.settled.append(participant)
+        if set(journal.participants) <= set(journal.settled):
+            journal.close(fact.at)
+            return []
+    elif fact.type == engine(StepFailed):
+        failed = msgspec.json.decode(fact.body, type=_Named)
+        if failed.policy == "end":
+            _end(journal, End(fact.type, fact.id, failing=True))
+        elif failed.policy == "hold":
+            journal.standing[failed.item] = Standing(failed.participant, failed.step)
+    elif fact.type == engine(CompensationStuck):
+        stuck = msgspec.json.decode(fact.body, type=_Named)
+        journal.standing[stuck.item] = Standing(stuck.participant, stuck.step)
+    elif fact.type == engine(ItemResumed):
+        _resume(journal, view, msgspec.json.decode(fact.body, type=_Named))
+    elif fact.type in view.ends:
+        completes = view.graph.is_a(fact.type, Completion)
+        _end(journal, End(fact.type, fact.id, failing=not completes))
+        if journal.end is not None and not journal.end.failing:
+            journal.close(fact.at)
+            return []
+    if journal.is_failing:
+        return settle(journal, view, fact.at)
+    if fact.type in view.kept:
+        journal.facts[fact.type] = fact
+    for step in view.hearers.get(fact.type, ()):
+        _trigger(journal, step, fact)
+    return []
+
+
+def _open(journal: Journal, view: View, fact: Fact) -> None:
+    if journal.participants:
+        return
+    opened = msgspec.json.decode(fact.body, type=_Opened)
+    journal.participants, journal.graph = opened.participants, opened.graph
+    if view.participant not in opened.participants:
+        # This participant joined the flow after the saga had begun; it owes the saga nothing.
+        journal.close(fact.at)
+
+
+def _end(journal: Journal, end: End) -> None:
+    if journal.end is None:
+        journal.end = end
+
+
+def _trigger(journal: Journal, step: Step, fact: Fact) -> None:
+    if step.join_deadline_seconds is not None:
+        _join(journal, step, step.join_deadline_seconds, fact)
+        return
+    item_id = f"{step.name}/{fact.id}"
+    if item_id not in journal.seen:
+        journal.seen.append(item_id)
+        journal.items[item_id] = Item(item_id, step.name, fact, budget=step.retry.attempts)
+
+
+def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> None:
+    item_id = f"{step.name}/join"
+    item = journal.items.get(item_id)
+    if item is None:
+        if item_id in journal.seen:
+            return
+        journal.seen.append(item_id)
+        due = fact.at + deadline_seconds
+        item = Item(item_id, step.name, fact, state="joining", budget=step.retry.attempts, due=due)
+        journal.items[item_id] = item
+    if item.state != "joining":
+        return
+    for position, leg in enumerate(step.legs):
+        if fact.type in leg:
+            item.legs.setdefault(position, fact)
+    if len(item.legs) == len(step.legs):
+        item.message, item.state, item.due = fact, "ready", None
+
+
+def _resume(journal: Journal, view: View, named: _Named) -> None:
+    journal.standing.pop(named.item, None)
+    item = journal.items.get(named.item)
+    if named.participant != view.participant or item is None or item.state not in ("held", "stuck"):
+        return
+    owner = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
+    if owner is not None:
+        item.attempt, item.budget = item.attempt + 1, item.attempt + owner.retry.attempts
+        item.state, item.due, item.cause = "ready", None, ""
+
+
+def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
+    """Go on with undoing after a failing end, last step first, one after the other; says Settled when all is undone."""
+    if not journal.is_failing or journal.has_settled or not journal.is_open:
+        return []
+    if any(item.state == "running" or item.undoes for item in journal.items.values()):
+        return []
+    for item in [item for item in journal.items.values() if not item.command]:
+        drop(journal, view, item)
+    while journal.done:
+        last = journal.done[-1]
+        step = view.steps.get(last.step)
+        if step is None or step.undo is None:
+            journal.done.pop()
+            continue
+        owed = (step.undo.waits_for & set(journal.participants)) - set(journal.settled)
+        if not owed:
+            item_id = f"{step.undo.name}/{last.message.id}"
+            item = Item(item_id, step.undo.name, last.message, budget=step.undo.retry.attempts, undoes=last.item)
+            if last.unsure:
+                # The unseen attempt may still be running somewhere; it cannot outlive its timeout.
+                item.state, item.due = "delayed", at + step.timeout_seconds
+            journal.items[item_id] = item
+        return []
+    journal.has_settled = True
+    return [settled(journal, view)]
+
+
+def drop(journal: Journal, view: View, item: Item) -> None:
+    """Give up a forward item: if its step has an undo, nobody knows what the step may have done."""
+    del journal.items[item.id]
+    step = view.steps.get(item.step)
+    if step is not None and step.undo is not None:
+        journal.done.append(Done(item.id, item.step, item.message, None, item.unsure))

@@ -1,0 +1,53 @@
+"""PURE: what is checked before a record may enter a journal."""
+
+from pydantic import ValidationError
+
+from consumers.runtime.journal import Fact, Journal
+from consumers.runtime.view import View
+from producers.errors import Unreadable
+from producers.headers import COMMAND_BYTES_MAX, Heard, body_of
+from producers.records import Outgoing, Record, partition_of
+
+
+def validated(view: View, heard: Heard) -> bytes:
+    """The body in our own spelling, checked against its class; `Unreadable` with all that is wrong with it."""
+    kind = view.graph.schema.messages[heard.type]
+    try:
+        return kind.model_validate(body_of(heard)).model_dump_json().encode()
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, one['loc'])) or 'value'}: {one['msg']}" for one in error.errors()]
+        raise Unreadable(f"the value is no {heard.type}: {'; '.join(problems[:5])}") from error
+    except (RecursionError, UnicodeError) as error:
+        raise Unreadable(f"the value is no {heard.type}: {error}") from error
+
+
+def readable_command(view: View, heard: Heard) -> None:
+    """`Unreadable` for a command of unknown type, or a larger one than allowed."""
+    if len(heard.body) > COMMAND_BYTES_MAX:
+        raise Unreadable(f"too large: a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(heard.body)}")
+    commands = view.graph.schema.commands()
+    if heard.type not in commands:
+        raise Unreadable(f"no such command: {heard.type!r}; there are {', '.join(sorted(commands))}")
+
+
+def misplaced(record: Record, heard: Heard, partitions: int) -> Outgoing | None:
+    """The same command for the partition of its key, or None where it stands there already.
+
+    Clients differ in their default partitioner (librdkafka: CRC32). The copy keeps the original's identity.
+    """
+    home = partition_of(heard.saga_id.encode(), partitions)
+    if home == record.partition:
+        return None
+    headers = tuple((name, value) for name, value in record.headers if name != "ce_id")
+    identity = (("ce_id", heard.id.encode()), ("ce_forwardedfrom", f"{record.topic}/{record.partition}".encode()))
+    return Outgoing(record.topic, home, record.key, record.value, headers + identity)
+
+
+def fact_of(heard: Heard, body: bytes, at: float) -> Fact:
+    """The message as a journal keeps it."""
+    return Fact(heard.type, heard.id, heard.source, body, at, heard.causation)
+
+
+def journal_for(heard: Heard) -> Journal:
+    """An empty journal for the saga this message speaks of."""
+    return Journal(heard.saga_id, heard.tenant, heard.correlation, heard.traceparent)

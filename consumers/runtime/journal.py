@@ -1,0 +1,131 @@
+"""PURE: what one participant remembers of one saga, and what follows from a message. No I/O, no clock, no Kafka.
+
+Every participant folds the same totally ordered log, so all come to the same end without a coordinator. The rules
+stand one by one in `hearing.py` (what a message changes) and `finishing.py` (what an outcome leads to); this module
+has the memory itself.
+"""
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+ItemState = Literal["joining", "ready", "running", "waiting", "delayed", "held", "stuck"]
+
+
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A message as it stood in the log; `at` is the broker's timestamp in seconds."""
+
+    type: str
+    id: str
+    source: str
+    body: bytes
+    at: float
+    causation: str = ""
+
+
+class Item(msgspec.Struct, omit_defaults=True):
+    """One step, or one compensation, on one message.
+
+    waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it.
+    `unsure`: an attempt began of which nobody in this life saw the end. `suspect`: it was running when a worker died.
+    """
+
+    id: str
+    step: str
+    message: Fact
+    state: ItemState = "ready"
+    attempt: int = 1
+    budget: int = 1
+    due: float | None = None
+    legs: dict[int, Fact] = msgspec.field(default_factory=dict)
+    command: bool = False
+    undoes: str | None = None
+    cause: str = ""
+    unsure: bool = False
+    suspect: bool = False
+    started_at: float | None = None
+
+
+class Done(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The outcome of a step that has an undo: the fact it said, or None where nobody knows what it did."""
+
+    item: str
+    step: str
+    message: Fact
+    fact: Fact | None = None
+    unsure: bool = False
+
+
+class End(msgspec.Struct, frozen=True):
+    """The first end in the log. `failing` ends are undone."""
+
+    type: str
+    id: str
+    failing: bool
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A held or stuck item anywhere in the saga, as the log tells of it."""
+
+    participant: str
+    step: str
+
+
+class Journal(msgspec.Struct, omit_defaults=True):
+    """What one participant remembers of one saga."""
+
+    saga_id: str
+    tenant: str = ""
+    correlation: str = ""
+    traceparent: str = ""
+    participants: tuple[str, ...] = ()
+    graph: str = ""
+    facts: dict[str, Fact] = msgspec.field(default_factory=dict)
+    items: dict[str, Item] = msgspec.field(default_factory=dict)
+    seen: list[str] = msgspec.field(default_factory=list)
+    done: list[Done] = msgspec.field(default_factory=list)
+    answered: list[str] = msgspec.field(default_factory=list)
+    awaiting: list[str] = msgspec.field(default_factory=list)
+    standing: dict[str, Standing] = msgspec.field(default_factory=dict)
+    end: End | None = None
+    settled: list[str] = msgspec.field(default_factory=list)
+    has_settled: bool = False
+    undone: int = 0
+    closed_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the Opening was heard and no end has closed the saga."""
+        return bool(self.participants) and self.closed_at is None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether a failing end stands first in the log."""
+        return self.end is not None and self.end.failing
+
+    def is_void(self) -> bool:
+        """Whether nothing is left worth remembering: a command was refused for a saga that never began."""
+        return not self.participants and not self.items and not self.awaiting and self.closed_at is None
+
+    def close(self, at: float) -> None:
+        """Shrink to a marker, kept so that a repeated command does not start the saga anew."""
+        self.closed_at = at
+        self.facts, self.standing = {}, {}
+        self.seen, self.done, self.settled = [], [], []
+        # A command that was heard must be answered, also by a saga that has ended.
+        self.items = {item.id: item for item in self.items.values() if item.command}
+
+
+def fact_id(saga_id: str, wire_type: str, source: str, causation: str) -> str:
+    """The id of what is said: the same in every life of the speaker, so that saying it twice would show."""
+    return _digest(saga_id, wire_type, source, causation)
+
+
+def idempotency_key(saga_id: str, step: str, message_id: str, round_number: int = 1) -> str:
+    """The key a step and its undo hand to the outside world: the same on every attempt."""
+    return _digest(saga_id, step, str(round_number), message_id)
+
+
+def _digest(*parts: str) -> str:
+    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,59 @@
+"""PURE: the door's answers that need no step: to a saga that is not, has begun, or has ended; and to a redrive."""
+
+import msgspec
+
+from consumers.runtime.finishing import Outcome, Spoke
+from consumers.runtime.graph import Step
+from consumers.runtime.journal import Item, Journal
+from consumers.runtime.view import View
+from schemas.engine import CommandRefused, ItemResumed, RetryItem
+from schemas.message import FailingEnd
+
+
+def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
+    """The engine's own answer to a command, or None where its step must be asked."""
+    step = view.steps.get(item.step)
+    opens = step is not None and step.opens
+    if not journal.participants and not opens:
+        return _refused(journal, item, f"there is no {view.graph.saga} {journal.saga_id}")
+    if journal.participants and opens:
+        return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} was started before")
+    if journal.end is not None or journal.closed_at is not None:
+        return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} has ended: {_ended_as(journal, view)}")
+    if item.message.type == view.engine_type(RetryItem):
+        return _redriven(journal, item)
+    return None
+
+
+def _ended_as(journal: Journal, view: View) -> str:
+    if journal.end is None:
+        return "closed"
+    kind = view.graph.schema.messages.get(journal.end.type)
+    if journal.end.failing:
+        return kind.ends_as if kind is not None and issubclass(kind, FailingEnd) else "compensated"
+    return "completed"
+
+
+def _redriven(journal: Journal, item: Item) -> Outcome:
+    command = msgspec.json.decode(item.message.body, type=dict[str, str])
+    standing = journal.standing.get(command["item"])
+    if standing is None or (standing.participant, standing.step) != (command["participant"], command["step"]):
+        return _refused(journal, item, f"nothing stands still under {command['participant']} {command['item']}")
+    resumed = ItemResumed(
+        saga_id=journal.saga_id, participant=standing.participant, step=standing.step, item=command["item"]
+    )
+    # Two redrives in a row must not both be said before the log tells of the first.
+    del journal.standing[command["item"]]
+    return Spoke(resumed)
+
+
+def _refused(journal: Journal, item: Item, reason: str) -> Spoke:
+    return Spoke(CommandRefused(saga_id=journal.saga_id, command_id=item.message.id, reason=reason))
+
+
+def missing_legs(view: View, item: Item) -> str:
+    """Which facts a join still waits for, in words."""
+    owner: Step | None = view.steps.get(item.step)
+    legs = owner.legs if owner else ()
+    missing = [" or ".join(leg) for position, leg in enumerate(legs) if position not in item.legs]
+    return "the join's deadline has passed; missing: " + ", ".join(missing)

@@ -1,0 +1,278 @@
+"""PURE: the journals of one lane. Records go in; items to start, records to say and a snapshot come out.
+
+It knows the wire, but neither Kafka nor a clock: `now` is always given. `lane.py` drives it.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from consumers.runtime import dead_letters
+from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, startable
+from consumers.runtime.hearing import hear, settle
+from consumers.runtime.intake import fact_of, journal_for, misplaced, readable_command, validated
+from consumers.runtime.journal import Fact, Item, Journal
+from consumers.runtime.judging import judged, missing_legs
+from consumers.runtime.memory import Snapshot, Work
+from consumers.runtime.speaking import EVENT_BYTES_MAX, outgoing
+from consumers.runtime.utterances import Utterance
+from consumers.runtime.view import View
+from producers.errors import Unreadable
+from producers.headers import NOOP_TYPE, read, type_of
+from producers.records import Outgoing, Record
+
+Mark = tuple[str, str]
+
+
+class Ledger:
+    """All journals of one participant's partition."""
+
+    def __init__(self, view: View, partition: int, partitions: int, tenant: str) -> None:
+        self.view, self.partition, self.partitions, self.tenant = view, partition, partitions, tenant
+        self.journals: dict[str, Journal] = {}
+        self.topics = view.graph.schema.topics
+        self._touched: set[str] = set()
+        self._hot: set[str] = set()
+        self._outgoing: list[Outgoing] = []
+        self._timers: list[tuple[float, str, str]] = []
+        self._scheduled: set[tuple[float, str, str]] = set()
+        self._unmarked: set[Mark] = set()
+        self._marks: deque[tuple[dict[str, int], list[Mark]]] = deque()
+        self._passed: dict[str, set[str]] = {}
+        self._suspects: dict[Mark, None] = {}
+        self._acquitted: set[Mark] = set()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics this participant hears; the door hears commands as well."""
+        return (self.topics.events, self.topics.commands) if self.view.is_door else (self.topics.events,)
+
+    def load(self, key: str, value: bytes | None) -> None:
+        """Take one record of the state topic, in order; a later one replaces an earlier one."""
+        if value is None:
+            self.journals.pop(key, None)
+        else:
+            self.journals[key] = msgspec.msgpack.decode(value, type=Journal)
+
+    def reopen(self, died: bool, now: float) -> None:
+        """Called once, after all is loaded: what was running will run again.
+
+        If the former life `died`, each item that may have been running is a suspect: the attempt counts, and it runs
+        when no other suspect does, so that the one which kills its worker is found out.
+        """
+        for journal in self.journals.values():
+            for item in list(journal.items.values()):
+                # An item that was ready in the last snapshot may have been started right after it.
+                began = item.state == "running" or (item.state == "ready" and not item.suspect)
+                if began and (died or item.state == "running"):
+                    item.state, item.unsure, item.due = "ready", True, None
+                    if died:
+                        item.attempt, item.suspect = item.attempt + 1, True
+                    self._touched.add(journal.saga_id)
+                if item.command and item.state == "ready":
+                    self._unmarked.add((journal.saga_id, item.id))
+            if journal.items or journal.is_failing:
+                self._follow(journal, settle(journal, self.view, now), now, touch=False)
+
+    def hear(self, record: Record, now: float, suspects: bool = False) -> None:
+        """Fold one record of an input topic; `suspects` as in `reopen`, for what a former life may have begun."""
+        is_command = record.topic == self.topics.commands
+        wire_type = type_of(record.headers)
+        if wire_type == NOOP_TYPE:
+            return
+        if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:
+            return
+        try:
+            if is_command:
+                self._hear_command(record, now, suspects)
+            else:
+                self._hear_event(record, now, suspects)
+        except Unreadable as reason:
+            if self.view.is_door:
+                self._outgoing.append(dead_letters.unreadable(record, self.view, str(reason), wire_type, now))
+
+    def _hear_event(self, record: Record, now: float, suspects: bool) -> None:
+        heard = read(record, self.tenant)
+        if heard.type not in self.view.of_interest:
+            if heard.type not in self.view.graph.schema.messages:
+                raise Unreadable(f"nobody says {heard.type!r} in {self.topics.events}")
+            return
+        fact = fact_of(heard, validated(self.view, heard), record.at)
+        journal = self.journals.get(heard.saga_id) or journal_for(heard)
+        before = len(journal.seen)
+        utterances = hear(journal, self.view, fact)
+        if journal.is_void() and heard.saga_id not in self.journals:
+            return
+        self.journals[heard.saga_id] = journal
+        if suspects:
+            for item_id in journal.seen[before:]:
+                if item_id in journal.items:
+                    journal.items[item_id].suspect = True
+        self._follow(journal, utterances, now)
+
+    def _hear_command(self, record: Record, now: float, suspects: bool) -> None:
+        heard = read(record, self.tenant)
+        elsewhere = misplaced(record, heard, self.partitions)
+        if elsewhere is not None:
+            self._outgoing.append(elsewhere)
+            return
+        readable_command(self.view, heard)
+        journal = self.journals.get(heard.saga_id) or journal_for(heard)
+        step = next(iter(self.view.hearers.get(heard.type, ())), None)
+        name = step.name if step else heard.type
+        fact = fact_of(heard, validated(self.view, heard), record.at)
+        item = Item(f"{name}/{heard.id}", name, fact, command=True, suspect=suspects)
+        item.budget = step.retry.attempts if step else 1
+        if heard.id in journal.answered or item.id in journal.items:
+            return
+        self.journals[heard.saga_id] = journal
+        journal.items[item.id] = item
+        self._unmarked.add((heard.saga_id, item.id))
+        self._follow(journal, (), now)
+
+    def fire(self, now: float) -> None:
+        """Wake the items that have become due."""
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)
+            self._scheduled.discard(timer)
+            _, saga_id, item_id = timer
+            journal = self.journals.get(saga_id)
+            item = journal.items.get(item_id) if journal else None
+            if item is None or not is_due(item, now):
+                continue
+            if needs_barrier(item):
+                self._unmarked.add((saga_id, item_id))
+            self._hot.add(saga_id)
+
+    def next_due(self) -> float | None:
+        """When the next timer is due, in seconds of the broker's clock."""
+        return self._timers[0][0] if self._timers else None
+
+    def unmarked(self) -> list[Mark]:
+        """The items for which the lane must ask where its inputs end now; asked for once."""
+        marks = list(self._unmarked)
+        self._unmarked.clear()
+        return marks
+
+    def mark(self, marks: list[Mark], ends: dict[str, int]) -> None:
+        """These items may be judged once the inputs are heard up to `ends`."""
+        self._marks.append((ends, marks))
+
+    def heard_up_to(self, positions: dict[str, int]) -> None:
+        """The inputs are heard up to here: the items behind this barrier may be judged."""
+        while self._marks and all(positions.get(topic, 0) >= end for topic, end in self._marks[0][0].items()):
+            for saga_id, item_id in self._marks.popleft()[1]:
+                self._passed.setdefault(saga_id, set()).add(item_id)
+                self._hot.add(saga_id)
+
+    def startable(self, now: float, most: int) -> list[Work]:
+        """At most `most` items to start now; each is running from here on, until `finish`."""
+        works: list[Work] = []
+        while self._hot and len(works) < most:
+            saga_id = self._hot.pop()
+            journal = self.journals.get(saga_id)
+            if journal is None:
+                continue
+            passed = self._passed.get(saga_id, set())
+            for item in startable(journal, self.view, now, passed):
+                if item.suspect and (saga_id, item.id) not in self._acquitted:
+                    self._suspects[(saga_id, item.id)] = None
+                    continue
+                self._acquitted.discard((saga_id, item.id))
+                passed.discard(item.id)
+                work = self._begin(journal, item, now)
+                if work is not None:
+                    works.append(work)
+            if not passed:
+                self._passed.pop(saga_id, None)
+        return works
+
+    def _begin(self, journal: Journal, item: Item, now: float) -> Work | None:
+        """Mark the item as running; None where its outcome is known without asking the step."""
+        late = item.state == "joining"
+        item.state, item.due, item.started_at = "running", None, now
+        self._touched.add(journal.saga_id)
+        owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
+        outcome: Outcome | None = judged(journal, self.view, item) if item.command else None
+        if late:
+            outcome = Broke("JoinTimedOut", missing_legs(self.view, item), permanent=True)
+        elif item.attempt > item.budget:
+            outcome = Broke("WorkerDied", "the worker died each time while this ran", permanent=True)
+        elif outcome is None and owner is None:
+            outcome = Broke("StepMissing", f"no step is called {item.step}", permanent=True)
+        if outcome is None and owner is not None:
+            return Work(journal, item, owner)
+        if outcome is not None:
+            self.finish(journal.saga_id, item, outcome, now)
+        return None
+
+    def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
+        """Note how a running item ended; an item dropped meanwhile is ignored."""
+        journal = self.journals.get(saga_id)
+        if journal is None:
+            return
+        if isinstance(outcome, Spoke) and outcome.event is not None:
+            body = outcome.event.model_dump_json().encode()
+            outcome = Spoke(outcome.event, body)
+            if len(body) > EVENT_BYTES_MAX:
+                cause = f"the step said {len(body)} bytes, an event has at most {EVENT_BYTES_MAX}"
+                outcome = Broke("MessageTooLarge", cause, permanent=True)
+        self._follow(journal, finish(journal, self.view, item, outcome, now), now)
+
+    def _follow(self, journal: Journal, utterances: Iterable[Utterance], now: float, touch: bool = True) -> None:
+        """After every change of a journal: say what is to be said, and see to its timers."""
+        for utterance in utterances:
+            touch = True
+            self._outgoing.extend(outgoing(journal, self.view, self.partition, utterance, now))
+        if touch:
+            self._touched.add(journal.saga_id)
+        self._hot.add(journal.saga_id)
+        for item in journal.items.values():
+            timer = (item.due or 0.0, journal.saga_id, item.id)
+            if item.due is not None and timer not in self._scheduled:
+                self._scheduled.add(timer)
+                heapq.heappush(self._timers, timer)
+
+    def is_waiting(self) -> bool:
+        """Whether items wait for their barrier."""
+        return bool(self._marks)
+
+    def suspects(self) -> list[Mark]:
+        """Items that may have killed a worker, and wait to be acquitted before they start."""
+        return list(self._suspects)
+
+    def acquit(self, marks: list[Mark]) -> None:
+        """Let these suspects start, under suspicion still until they end."""
+        for mark in marks:
+            self._suspects.pop(mark, None)
+            self._acquitted.add(mark)
+            self._hot.add(mark[0])
+
+    def is_suspect(self, mark: Mark) -> bool:
+        """Whether the item is there and has not ended since it came under suspicion."""
+        journal = self.journals.get(mark[0])
+        item = journal.items.get(mark[1]) if journal else None
+        return item is not None and item.suspect
+
+    def has_news(self) -> bool:
+        """Whether something waits to be said."""
+        return bool(self._outgoing)
+
+    def is_touched(self) -> bool:
+        """Whether any journal differs from what was last taken."""
+        return bool(self._touched)
+
+    def take(self) -> Snapshot:
+        """What one transaction writes: all that was said, and every journal touched since the last one."""
+        state: dict[str, bytes | None] = {}
+        for saga_id in self._touched:
+            journal = self.journals.get(saga_id)
+            if journal is None or journal.is_void():
+                self.journals.pop(saga_id, None)
+                state[saga_id] = None
+            else:
+                state[saga_id] = msgspec.msgpack.encode(journal)
+        said, self._outgoing, self._touched = self._outgoing, [], set()
+        return Snapshot(said, state)

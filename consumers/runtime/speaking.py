@@ -1,0 +1,38 @@
+"""PURE: an utterance as records: the event on `<saga>.events`, and the dead letter that goes with a fatal one."""
+
+from consumers.runtime import dead_letters
+from consumers.runtime.journal import Journal, fact_id
+from consumers.runtime.utterances import Utterance
+from consumers.runtime.view import View
+from producers.headers import headers_for, traceparent_of
+from producers.records import Outgoing
+from schemas.message import Opening
+
+EVENT_BYTES_MAX = 512 * 1024
+
+
+def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance, now: float) -> list[Outgoing]:
+    """The records to write; all of one utterance stand in one transaction."""
+    graph, event = view.graph, utterance.event
+    if isinstance(event, Opening):
+        event = event.model_copy(update={"participants": graph.participants, "graph": graph.fingerprint})
+    wire_type = utterance.wire_type(graph.saga)
+    message_id = fact_id(journal.saga_id, wire_type, view.participant, utterance.causation)
+    headers = headers_for(
+        wire_type=wire_type,
+        message_id=message_id,
+        source=view.participant,
+        saga_id=journal.saga_id,
+        at=now,
+        correlation=journal.correlation,
+        causation=utterance.causation,
+        tenant=journal.tenant,
+        traceparent=traceparent_of(journal.saga_id, message_id, journal.traceparent),
+        attempt=utterance.attempt,
+        started_at=utterance.started_at,
+    )
+    body = event.model_dump_json().encode()
+    said = [Outgoing(graph.schema.topics.events, partition, journal.saga_id.encode(), body, headers)]
+    if utterance.fatal is not None:
+        said.append(dead_letters.failed(utterance.fatal, view, journal.saga_id, partition, now))
+    return said

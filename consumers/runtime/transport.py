@@ -1,0 +1,60 @@
+"""What a lane asks of the world: one partition index of Kafka, and the time. The simulator is another world."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+import msgspec
+
+from producers.records import Outgoing
+
+Clock = Callable[[], float]
+
+POSITION_KEY = "position"
+JOURNAL_PREFIX = "saga/"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Up to where the inputs were heard; written with every transaction of the lane.
+
+    `clean` is a farewell: nothing was running. `owner` is the worker's life, `unclean` how many lives in a row ended
+    without farewell.
+    """
+
+    offsets: dict[str, int]
+    clean: bool = False
+    owner: str = ""
+    unclean: int = 0
+
+
+class Transport(Protocol):
+    """One lane's view of Kafka. Any call may raise; the lane then throws its memory away and opens again."""
+
+    async def open(self) -> None:
+        """Become the lane's only owner: the former one is fenced, what it left open is settled."""
+
+    def restore(self) -> AsyncIterator[tuple[str, bytes | None]]:
+        """All committed records of the lane's state partition, in order. Only after `open`."""
+
+    async def beginnings(self) -> dict[str, int]:
+        """The first offset still kept, by input topic."""
+
+    async def ends(self) -> dict[str, int]:
+        """The end of what is committed now, by input topic."""
+
+    def positions(self) -> dict[str, int]:
+        """Up to where the inputs have been handed over, markers included, by input topic."""
+
+    def seek(self, offsets: dict[str, int]) -> None:
+        """Hand over records from here on; those fetched before are dropped."""
+
+    def pause(self) -> None:
+        """Hand over nothing until `resume`."""
+
+    def resume(self) -> None:
+        """Hand over records again."""
+
+    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+        """Write all of it in one transaction. Raises if it is not known to be committed."""
+
+    async def close(self) -> None:
+        """Let go of the connections; never raises."""

@@ -1,0 +1,86 @@
+"""PURE: what the engine will put on the bus: an event, and what the headers say about it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from consumers.runtime.journal import Item, Journal
+from consumers.runtime.view import View
+from schemas.engine import CompensationStuck, EngineEvent, ItemResumed, Policy, Settled, StepDelayed, StepFailed
+from schemas.message import Event
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One event to be said about a saga; `fatal` is the failure that also goes to the dead letters."""
+
+    event: Event
+    causation: str
+    attempt: int = 1
+    started_at: float | None = None
+    fatal: "Failure | None" = None
+
+    def wire_type(self, saga: str) -> str:
+        """The event's type on the wire."""
+        return self.event.type_in(saga) if isinstance(self.event, EngineEvent) else self.event.wire_type
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an item was given up."""
+
+    item: Item
+    error: str
+    cause: str
+
+
+def settled(journal: Journal, view: View) -> Utterance:
+    """The participant has nothing left to undo."""
+    assert journal.end is not None
+    event = Settled(saga_id=journal.saga_id, participant=view.participant, undone=journal.undone)
+    return Utterance(event, journal.end.id)
+
+
+def step_failed(journal: Journal, view: View, item: Item, policy: Policy, failure: Failure) -> Utterance:
+    """The step's budget is spent."""
+    event = StepFailed(
+        saga_id=journal.saga_id,
+        participant=view.participant,
+        step=item.step,
+        item=item.id,
+        attempts=item.attempt,
+        cause=failure.cause,
+        policy=policy,
+    )
+    return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at, fatal=failure)
+
+
+def compensation_stuck(journal: Journal, view: View, item: Item, cause: str) -> Utterance:
+    """The compensation's budget is spent, or its step no longer exists."""
+    event = CompensationStuck(
+        saga_id=journal.saga_id,
+        participant=view.participant,
+        step=item.step,
+        item=item.id,
+        attempts=item.attempt,
+        cause=cause,
+    )
+    return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at)
+
+
+def step_delayed(journal: Journal, view: View, item: Item, due: float) -> Utterance:
+    """The item will be tried again, but not soon."""
+    event = StepDelayed(
+        saga_id=journal.saga_id,
+        participant=view.participant,
+        step=item.step,
+        item=item.id,
+        attempt=item.attempt,
+        cause=item.cause,
+        next_at=datetime.fromtimestamp(due, UTC),
+    )
+    return Utterance(event, f"{item.id}/{item.attempt}/{due:.3f}", item.attempt, item.started_at)
+
+
+def item_resumed(saga_id: str, participant: str, step: str, item: str, command_id: str) -> Utterance:
+    """The door passes on that a standing item shall be tried again."""
+    return Utterance(ItemResumed(saga_id=saga_id, participant=participant, step=step, item=item), command_id)

@@ -1,0 +1,154 @@
+"""PURE: the tracker's memory of one lane: every open saga's standing. It starts no items, it only hears and says."""
+
+from datetime import datetime
+
+import msgspec
+from pydantic import ValidationError
+
+from consumers.runtime.finishing import Outcome
+from consumers.runtime.graph import Graph
+from consumers.runtime.journal import Item
+from consumers.runtime.memory import Memory, Snapshot, Work
+from consumers.tracker.folding import Tracked, fold, opened, status_of
+from producers.errors import Unreadable
+from producers.headers import Heard, body_of, headers_for, read, traceparent_of
+from producers.records import Outgoing, Record
+from schemas.engine import EngineEvent
+from schemas.message import Event, Opening
+
+
+def tracker_of(saga: str) -> str:
+    """The name of the participant that tracks a saga kind."""
+    return f"{saga}.tracker"
+
+
+class TrackerLedger(Memory):
+    """See the module. A saga that has ended is forgotten; its last status stays in the compacted topic."""
+
+    def __init__(self, graph: Graph, partition: int) -> None:
+        self._graph, self._partition = graph, partition
+        self._topics, self._name = graph.schema.topics, tracker_of(graph.saga)
+        self._open: dict[str, Tracked] = {}
+        self._changed: dict[str, Tracked | None] = {}
+        self._told: list[Tracked] = []
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return (self._topics.events,)
+
+    def load(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._open.pop(key, None)
+        else:
+            self._open[key] = msgspec.msgpack.decode(value, type=Tracked)
+
+    def hear(self, record: Record, now: float, suspects: bool = False) -> None:
+        try:
+            heard = read(record, "")
+            kind = self._graph.schema.messages.get(heard.type)
+            if kind is None or not issubclass(kind, Event):
+                return
+            event = kind.model_validate(body_of(heard))
+        except (Unreadable, ValidationError):
+            return
+        found = {name: value.decode(errors="replace") for name, value in record.headers}
+        said_at = _seconds(found.get("ce_time"), record.at)
+        self._fold(heard, event, said_at, found, record)
+
+    def _fold(self, heard: Heard, event: Event, said_at: float, found: dict[str, str], record: Record) -> None:
+        tracked = self._open.get(heard.saga_id)
+        if tracked is None:
+            if not isinstance(event, Opening):
+                return
+            tracked = self._open[heard.saga_id] = opened(heard, event, said_at)
+        if heard.id in tracked.types or _is_answer(event):
+            return
+        attempt = int(found["ce_attempt"]) if found.get("ce_attempt", "").isdecimal() else 1
+        fold(tracked, self._graph, heard, event, said_at, attempt, _seconds(found.get("ce_startedat"), said_at))
+        self._changed[heard.saga_id] = tracked
+        if tracked.is_closed(self._graph):
+            # Its status is written now, before another saga may begin under the same id.
+            self._told.append(tracked)
+            del self._open[heard.saga_id]
+            self._changed[heard.saga_id] = None
+
+    def has_news(self) -> bool:
+        return bool(self._changed)
+
+    def is_touched(self) -> bool:
+        return bool(self._changed)
+
+    def take(self) -> Snapshot:
+        ending, self._told = self._told, []
+        changed, self._changed = self._changed, {}
+        told = ending + [tracked for tracked in changed.values() if tracked is not None]
+        state = {
+            saga_id: None if tracked is None else msgspec.msgpack.encode(tracked)
+            for saga_id, tracked in changed.items()
+        }
+        return Snapshot([self._status(tracked) for tracked in told], state)
+
+    def _status(self, tracked: Tracked) -> Outgoing:
+        wire_type = f"{self._graph.saga}.status"
+        message_id = f"{tracked.last}/status"
+        headers = headers_for(
+            wire_type=wire_type,
+            message_id=message_id,
+            source=self._name,
+            saga_id=tracked.saga_id,
+            at=tracked.updated_at,
+            correlation=tracked.saga_id,
+            causation=tracked.last,
+            tenant=tracked.tenant,
+            traceparent=traceparent_of(tracked.saga_id, message_id, f"00-{tracked.trace_id}-0-01"),
+        )
+        body = status_of(tracked, self._graph).model_dump_json().encode()
+        return Outgoing(self._topics.status, self._partition, tracked.saga_id.encode(), body, headers)
+
+    def reopen(self, died: bool, now: float) -> None:
+        return
+
+    def fire(self, now: float) -> None:
+        return
+
+    def next_due(self) -> float | None:
+        return None
+
+    def unmarked(self) -> list[tuple[str, str]]:
+        return []
+
+    def mark(self, marks: list[tuple[str, str]], ends: dict[str, int]) -> None:
+        return
+
+    def heard_up_to(self, positions: dict[str, int]) -> None:
+        return
+
+    def startable(self, now: float, most: int) -> list[Work]:
+        return []
+
+    def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
+        return
+
+    def is_waiting(self) -> bool:
+        return False
+
+    def suspects(self) -> list[tuple[str, str]]:
+        return []
+
+    def acquit(self, marks: list[tuple[str, str]]) -> None:
+        return
+
+    def is_suspect(self, mark: tuple[str, str]) -> bool:
+        return False
+
+
+def _is_answer(event: Event) -> bool:
+    """A refused command changes nothing of the saga."""
+    return isinstance(event, EngineEvent) and event.suffix == "command.refused"
+
+
+def _seconds(text: str | None, otherwise: float) -> float:
+    try:
+        return datetime.fromisoformat(text).timestamp() if text else otherwise
+    except ValueError:
+        return otherwise

@@ -1,0 +1,1 @@
+"""The `soma` command: one file a verb."""

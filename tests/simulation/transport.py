@@ -1,0 +1,95 @@
+"""The lanes' transport over the simulated broker: an await before and after every protocol step."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+
+from consumers.runtime.transport import Transport
+from producers.records import Outgoing, Record
+from tests.simulation.broker import SimulatedBroker
+
+
+class SimulatedTransport(Transport):
+    """One lane's view of the simulated broker; `deliver` is called with what it hears."""
+
+    def __init__(
+        self, broker: SimulatedBroker, participant: str, partition: int, inputs: tuple[str, ...], latency: random.Random
+    ) -> None:
+        self.broker, self.inputs, self.partition = broker, inputs, partition
+        self.state_topic = f"{participant}.state"
+        self.transactional_id = f"{participant}.{partition}"
+        self.deliver: Callable[[list[Record]], None] = lambda records: None
+        self._latency = latency
+        self._epoch = 0
+        self._positions: dict[str, int] = {}
+        self._paused = False
+        self._poller: asyncio.Task[None] | None = None
+
+    async def _hop(self) -> None:
+        await asyncio.sleep(self._latency.uniform(0.0001, 0.001))
+
+    async def open(self) -> None:
+        await self._hop()
+        self._epoch = self.broker.initialise(self.transactional_id)
+        while not self.broker.is_settled(self.transactional_id):
+            await self._hop()
+
+    async def restore(self) -> AsyncIterator[tuple[str, bytes | None]]:
+        await self._hop()
+        for record in self.broker.fetch(self.state_topic, self.partition, 0)[0]:
+            yield (record.key or b"").decode(), record.value
+
+    async def beginnings(self) -> dict[str, int]:
+        await self._hop()
+        return dict.fromkeys(self.inputs, 0)
+
+    async def ends(self) -> dict[str, int]:
+        await self._hop()
+        ends = {topic: self.broker.stable_end(topic, self.partition) for topic in self.inputs}
+        await self._hop()
+        return ends
+
+    def positions(self) -> dict[str, int]:
+        return dict(self._positions)
+
+    def seek(self, offsets: dict[str, int]) -> None:
+        self._positions = dict(offsets)
+        if self._poller is None:
+            self._poller = asyncio.create_task(self._poll())
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+        self.broker.notify()
+
+    async def _poll(self) -> None:
+        while True:
+            for topic in self.inputs:
+                if self._paused:
+                    break
+                records, position = self.broker.fetch(topic, self.partition, self._positions[topic])
+                self._positions[topic] = position
+                self.deliver(records)
+            await self.broker.news()
+            await self._hop()
+
+    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+        await self._hop()
+        transaction = self.broker.begin(self.transactional_id, self._epoch)
+        records = [Outgoing(self.state_topic, self.partition, key.encode(), value) for key, value in state.items()]
+        for outgoing in said + records:
+            self.broker.write(transaction, self._epoch, outgoing)
+            if self._latency.random() < 0.3:
+                await self._hop()
+        await self._hop()
+        self.broker.commit(transaction, self._epoch)
+        await self._hop()
+        while not self.broker.is_settled(self.transactional_id):
+            await self._hop()
+
+    async def close(self) -> None:
+        if self._poller is not None:
+            self._poller.cancel()
+            self._poller = None

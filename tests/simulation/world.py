@@ -1,0 +1,120 @@
+"""A whole hub in one simulated process space: broker, workers with their lanes, and somebody who publishes commands."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from consumers.runtime.calling import Caller
+from consumers.runtime.graph import Graph
+from consumers.runtime.lane import Host, Lane
+from consumers.runtime.ledger import Ledger
+from consumers.runtime.memory import Memory
+from consumers.runtime.transport import POSITION_KEY, Position
+from consumers.runtime.view import view_of
+from consumers.tracker.ledger import TrackerLedger
+from producers.headers import read
+from producers.records import Outgoing, Record, partition_of
+from tests.simulation.broker import SimulatedBroker
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.transport import SimulatedTransport
+
+RESTART_SECONDS = 0.5
+
+
+class World:
+    """One broker and one worker that is started again whenever it dies."""
+
+    def __init__(self, graph: Graph, ports: Callable[["World"], dict[type, object]], seed: int = 0) -> None:
+        self.graph, self.seed = graph, seed
+        self.loop = SimulatedLoop()
+        self.broker = SimulatedBroker(self.loop, seed)
+        self.random = random.Random(seed)
+        self.partitions = 1
+        self.lives = 0
+        self.ports = ports(self)
+        self.tracker = f"{graph.saga}.tracker"
+        self.topics = graph.schema.topics
+        self.loop.on_death = lambda worker: self._restart_later()
+        empty = msgspec.msgpack.encode(Position({}))
+        for participant in (*graph.participants, self.tracker):
+            for partition in range(self.partitions):
+                self.broker.append(Outgoing(f"{participant}.state", partition, POSITION_KEY.encode(), empty))
+
+    def _restart_later(self) -> None:
+        self.loop.call_later(RESTART_SECONDS, self.start_worker)
+
+    def start_worker(self, kill_at: int | None = None) -> None:
+        """Start the worker; it dies before its callback number `kill_at`."""
+        self.lives += 1
+        name = f"worker-{self.lives}"
+        if kill_at is not None:
+            self.loop.kill_at[name] = kill_at
+        self.loop.spawn(name, self._work(name))
+
+    async def _work(self, name: str) -> None:
+        host = Host(name, self.loop.time)
+        caller = Caller(self.graph, self.ports, self.loop.time)
+        for participant in (*self.graph.participants, self.tracker):
+            for partition in range(self.partitions):
+                remember = self._remembering(participant, partition)
+                transport = SimulatedTransport(
+                    self.broker, participant, partition, remember().inputs, random.Random(self.random.random())
+                )
+                lane = Lane(f"{participant}.{partition}", host, transport, remember, caller)
+                transport.deliver = lane.push
+                self.loop.create_task(lane.run())
+
+    def _remembering(self, participant: str, partition: int) -> Callable[[], Memory]:
+        if participant == self.tracker:
+            return lambda: TrackerLedger(self.graph, partition)
+        view = view_of(self.graph, participant)
+        return lambda: Ledger(view, partition, self.partitions, "default")
+
+    def publish(self, wire_type: str, saga_id: str, body: dict[str, Any], message_id: str = "") -> None:
+        """Say a command as an outside program would: key, type, JSON."""
+        headers = (("ce_type", wire_type.encode()),) + ((("ce_id", message_id.encode()),) if message_id else ())
+        partition = partition_of(saga_id.encode(), self.partitions)
+        value = json.dumps(body).encode()
+        self.broker.append(Outgoing(self.topics.commands, partition, saga_id.encode(), value, headers))
+
+    def events(self, saga_id: str | None = None) -> list[tuple[str, Record]]:
+        """All committed events, in log order, with their type."""
+        found = []
+        for record in self.broker.committed(self.topics.events, self.partitions):
+            heard = read(record, "default")
+            if saga_id in (None, heard.saga_id):
+                found.append((heard.type, record))
+        return found
+
+    def types(self, saga_id: str | None = None) -> list[str]:
+        """The types of all committed events, in log order."""
+        return [wire_type for wire_type, _ in self.events(saga_id)]
+
+    def status(self, saga_id: str) -> dict[str, Any] | None:
+        """The saga's newest status."""
+        newest = None
+        for record in self.broker.committed(self.topics.status, self.partitions):
+            if record.key == saga_id.encode() and record.value:
+                newest = json.loads(record.value)
+        return newest
+
+    def state(self, saga_id: str) -> str | None:
+        """The saga's newest state."""
+        status = self.status(saga_id)
+        return status and status["state"]
+
+    def run_until(self, condition: Callable[[], bool], seconds_most: float = 1_000_000.0) -> None:
+        """Run the world until the condition holds."""
+        self.loop.run_until(condition, seconds_most)
+
+    def said_twice(self) -> list[tuple[str, str, str, str]]:
+        """Every (saga, type, source, causation) that stands in the log more than once."""
+        said = Counter(
+            (heard.saga_id, heard.type, heard.source, heard.causation)
+            for heard in (read(record, "default") for _, record in self.events())
+        )
+        return [words for words, count in said.items() if count > 1]
