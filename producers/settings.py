@@ -32,7 +32,7 @@ class Settings(BaseSettings):
         env_prefix="SOMA_", env_nested_delimiter="__", extra="ignore", populate_by_name=True, env_ignore_empty=True
     )
 
-    home: Path = Field(default=Path(".soma"), validation_alias=AliasChoices("home", "SOMA_HOME"))
+    home: Path = Field(default=Path(".soma"), validation_alias=AliasChoices("SOMA_HOME"))
     kafka_bootstrap_servers: str | None = Field(
         default=None,
         pattern=r"^[^:,\s]+:\d{1,5}(,[^:,\s]+:\d{1,5})*$",
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     clickhouse_database: str = Field(default="soma", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
     tenant: str = Field(
-        default="default", min_length=1, validation_alias=AliasChoices("tenant", "ORGANIZATION_ID", "SOMA_TENANT")
+        default="default", min_length=1, validation_alias=AliasChoices("ORGANIZATION_ID", "SOMA_TENANT")
     )
     partitions: int = Field(default=4, ge=1, le=1_000, description="Partitions of every topic of a saga.")
     replication: int = Field(default=1, ge=1, le=9)

@@ -55,6 +55,10 @@ class Caller:
             return Waits(said.at.timestamp())
         if said is None and not isinstance(work.owner, Undo):
             return Spoke(None)
+        if isinstance(said, Event) and work.item.command and said.answers is not None:
+            if said.answers.wire_type not in work.journal.facts:
+                cause = f"{work.owner.name} answers {said.answers.wire_type}, which was not asked"
+                return Broke("AnsweredUnasked", cause, permanent=True)
         if isinstance(said, Event) and type(said) in signature.says and said.saga_id == work.journal.saga_id:
             return Spoke(said)
         return Broke("SaidUndeclared", f"{work.owner.name} returned {said!r:.200}, which it does not declare", True)

@@ -88,6 +88,13 @@ class Step:
         return tuple(kind.wire_type for kind in self.signature.says if not issubclass(kind, EngineEvent))
 
     @property
+    def answers(self) -> tuple[str, ...]:
+        """The wire types of the questions that this step answers when it hears a command."""
+        if not self.hears_commands:
+            return ()
+        return tuple(kind.answers.wire_type for kind in self.signature.says if kind.answers is not None)
+
+    @property
     def opens(self) -> bool:
         """Whether this is the step that opens the saga."""
         return any(issubclass(kind, Opening) for kind in self.signature.says)
@@ -150,6 +157,7 @@ class Graph:
         for step in self.steps_of(participant).values():
             signatures = [step.signature] + ([step.undo.signature] if step.undo else [])
             kept |= {kind for one in signatures for recall in one.recalls for kind in recall.types}
+            kept |= set(step.answers)
             if step.join_deadline_seconds is not None:
                 kept |= {kind for leg in step.legs for kind in leg}
         return frozenset(kept)
@@ -288,6 +296,3 @@ def _members(kind: Any) -> tuple[Any, ...]:
         return get_args(kind)
     return () if kind is None else (kind,)
 
-
-ENDS = (Completion, FailingEnd)
-NOT_HEARD = (Completion, FailingEnd, CompensatingEvent)

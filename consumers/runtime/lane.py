@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 RUNNING_ITEMS_MAX = 1_000
 QUEUED_RECORDS_MAX = 5_000
 HEARD_COMMIT_SECONDS = 1.0
+IDLE_SECONDS = 60.0
 BARRIER_POLL_SECONDS = 0.005
 SUSPECT_SECONDS = 5.0
 FORGIVEN_AFTER_SECONDS = 10.0
@@ -73,6 +74,10 @@ class Lane:
                 self._paused = True
                 self.transport.pause()
             self._wake.set()
+
+    def committed_offsets(self) -> dict[str, int]:
+        """Up to where the inputs were heard, as of the last transaction."""
+        return dict(self._committed)
 
     async def run(self) -> None:
         """Open and live until stopped; an error opens the lane anew after a pause. Raises `PositionLost` only."""
@@ -184,7 +189,7 @@ class Lane:
     def _patience(self) -> float:
         """How long nothing needs to be done, in seconds."""
         now = self.host.clock()
-        waits = [HEARD_COMMIT_SECONDS]
+        waits = [IDLE_SECONDS]
         due = self.memory.next_due()
         if due is not None:
             waits.append(due - now)

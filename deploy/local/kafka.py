@@ -87,16 +87,22 @@ def keep_archive(folder: Path, cache: Path) -> None:
         ClassArchive(jars_folder(cache)).accept(moved)
 
 
-def kafka_answers(port: int, timeout_seconds: float = PROBE_TIMEOUT_SECONDS) -> bool:
-    """Whether a client gets an answer: the broker is there, and its controller has let it serve."""
-    return answers(port, timeout_seconds=1.0) and asyncio.run(_lists_brokers(port, timeout_seconds))
+def kafka_answers(bootstrap_servers: str, timeout_seconds: float = PROBE_TIMEOUT_SECONDS) -> bool:
+    """Whether a client gets an answer without logging in: a broker is there, and its controller has let it serve."""
+    return listens(bootstrap_servers) and asyncio.run(_lists_brokers(bootstrap_servers, timeout_seconds))
 
 
-async def _lists_brokers(port: int, timeout_seconds: float) -> bool:
+def listens(addresses: str) -> bool:
+    """Whether one of `host:port[,host:port]` accepts connections."""
+    pairs = (address.rpartition(":") for address in addresses.split(","))
+    return any(answers(int(port), timeout_seconds=1.0, host=host.strip("[]")) for host, _, port in pairs)
+
+
+async def _lists_brokers(bootstrap_servers: str, timeout_seconds: float) -> bool:
     from aiokafka.client import AIOKafkaClient  # 0.2 s of imports that a broker's start need not wait for
     from aiokafka.errors import KafkaError
 
-    client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=int(timeout_seconds * 1_000))
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=int(timeout_seconds * 1_000))
     try:
         async with asyncio.timeout(timeout_seconds):
             await client.bootstrap()
@@ -153,7 +159,7 @@ class EmbeddedKafka:
                 start_new_session=True,
             )
         deadline = time.monotonic() + timeout_seconds
-        while not kafka_answers(self.port):
+        while not kafka_answers(self.bootstrap_servers):
             if self._running.poll() is not None:
                 raise PartNotReady(f"Kafka ended with {self._running.returncode}; see {self.log_file}")
             if time.monotonic() > deadline:

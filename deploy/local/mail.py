@@ -22,7 +22,10 @@ class MaildirDelivery:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._maildir = mailbox.Maildir(folder, create=True)
+        for name in ("tmp", "new", "cur"):
+            # mailbox would make these only together with the folder itself.
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self._maildir = mailbox.Maildir(folder, create=False)
         self._maildir.clean()
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:

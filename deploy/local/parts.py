@@ -62,7 +62,7 @@ def kafka_part() -> Part:
         lambda wiring: prepare_kafka(
             wiring.places.kafka, wiring.ports["kafka"], wiring.ports["controller"], cache_folder(wiring.places.home)
         ),
-        lambda wiring, pid: kafka_answers(wiring.ports["kafka"]),
+        lambda wiring, pid: kafka_answers(wiring.kafka),
         ports=("kafka", "controller"),
         stop_timeout_seconds=30.0,
         ended_well=lambda wiring: keep_archive(wiring.places.kafka, cache_folder(wiring.places.home)),

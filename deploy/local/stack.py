@@ -24,6 +24,7 @@ READY_TIMEOUT_SECONDS = 90.0
 # The supervisor gives the workers 15 s, the store 15 s and the broker 30 s.
 STOP_TIMEOUT_SECONDS = 75.0
 POLL_SECONDS = 0.05
+SHOWN_LOG_LINES = 15
 # What others need is stopped last.
 SERVERS = ("kafka", "store", "mail")
 
@@ -142,4 +143,5 @@ class Stack:
         )
 
     def _log(self, name: str) -> str:
-        return tail(self.places.log(name)).decode(errors="replace")
+        lines = tail(self.places.log(name)).decode(errors="replace").splitlines()
+        return "\n".join(lines[-SHOWN_LOG_LINES:])

@@ -24,7 +24,7 @@ from deploy.local.parts import Part, embedded_parts, guardian_part
 from deploy.local.places import Places
 from deploy.local.ports import is_free
 from deploy.local.records import TOKEN_VARIABLE, Record, end, living, recorded, strays
-from deploy.local.watched import Watched
+from deploy.local.watched import Report, Watched
 from deploy.local.wiring import DEFAULT_PORTS, choose_ports, remembered_ports, wire, write_addresses
 from producers.settings import Settings
 
@@ -48,6 +48,7 @@ class Supervisor:
         self._wiring = wire(settings, self.places, DEFAULT_PORTS)
         self._introduced = False
         self._published: dict[str, object] = {}
+        self._logged: dict[str, Report] = {}
         self._logs_checked_seconds = 0.0
 
     def run(self) -> int:
@@ -167,8 +168,10 @@ class Supervisor:
         if status == self._published:
             return
         for watched in self.watched:
-            report = watched.report
-            logger.info("%s: %s%s", report.name, report.state, f" ({report.cause})" if report.cause else "")
+            if watched.report != self._logged.get(watched.part.name):
+                self._logged[watched.part.name] = watched.report
+                cause = f" ({watched.report.cause})" if watched.report.state == "backing off" else ""
+                logger.info("%s: %s%s", watched.part.name, watched.report.state, cause)
         try:
             write_whole(self.places.status_file, status)
             self._published = status

@@ -32,6 +32,7 @@ BRIEF: dict[str, Any] = {
     "goal": "Sell tulips",
     "audience": {"description": "gardeners", "recipients": ["a@example.org", "b@example.org"]},
     "channels": ["email", "social", "blog"],
+    "review_timeout_hours": 0.01,
 }
 
 

@@ -6,9 +6,11 @@ nothing or all of it, and of several calls with one key the first rename wins. T
 
 Placing creates its staging folder *before* it looks for the tombstone. So either it sees the tombstone, or the undo
 that follows takes the staging folder from under it and the rename fails: no call that was late, frozen or cut off
-can make anything after the undo, and none needs to live long enough to tidy up after itself.
+can make anything after the undo, and none needs to live long enough to tidy up after itself. What was placed goes last,
+after the staging folder is deleted and not only moved: the kernel may be in the middle of a rename out of it.
 """
 
+import errno
 import secrets
 import shutil
 from collections.abc import Callable
@@ -63,7 +65,7 @@ class Shelf:
         name = name_of(key)
         self._undone.mkdir(parents=True, exist_ok=True)
         (self._undone / name).touch()
-        self._move_away(self._staging / name, name)
+        self._clear(name)
         self._move_away(self.root / name, name)
         self._clear(name)
 
@@ -80,7 +82,13 @@ class Shelf:
 
 
 def _delete(folder: Path) -> None:
-    shutil.rmtree(folder, onerror=_unless_gone)
+    while True:
+        try:
+            return shutil.rmtree(folder, onerror=_unless_gone)
+        except OSError as failure:
+            # A call that was on its way when the folder was moved has still put something into it.
+            if failure.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _unless_gone(function: Any, path: str, failure: Any) -> None:

@@ -72,7 +72,7 @@ class Engine:
         import chdb
 
         with self.opening:
-            return chdb.connect(str(self.folder))
+            return chdb.connect(str(self.folder))  # type: ignore[no-untyped-call]
 
     def run(self, request: Request, handle: Any = None) -> Answer:
         """Run one statement, on a handle of its own unless a session's is given.

@@ -33,10 +33,19 @@ LONGEST_SESSION_SECONDS = 3_600
 STATEMENTS_AT_ONCE = 16
 # Parameters that speak about the request, not about the query.
 TRANSPORT = frozenset(
-    "query database default_format user password quota_key session_id session_timeout session_check query_id role"
-    " wait_end_of_query buffer_size compress decompress client_protocol_version stacktrace enable_http_compression"
-    " http_zlib_compression_level send_progress_in_http_headers http_headers_progress_interval_ms"
-    " cancel_http_readonly_queries_on_client_close".split()
+    [
+        *("query", "database", "default_format", "user", "password", "quota_key", "role", "stacktrace", "query_id"),
+        *("session_id", "session_timeout", "session_check", "wait_end_of_query", "buffer_size"),
+        *(
+            "compress",
+            "decompress",
+            "client_protocol_version",
+            "enable_http_compression",
+            "http_zlib_compression_level",
+        ),
+        *("send_progress_in_http_headers", "http_headers_progress_interval_ms"),
+        "cancel_http_readonly_queries_on_client_close",
+    ]
 )
 
 
@@ -127,7 +136,7 @@ class StoreServer:
             return
         given = request.headers.get("X-ClickHouse-Key") or said.get("password") or password_in(request)
         if given is None or not hmac.compare_digest(given.encode(), self.password.encode()):
-            raise Refused(AUTHENTICATION_FAILED, "Authentication failed: password is incorrect", "AUTHENTICATION_FAILED")
+            raise Refused(AUTHENTICATION_FAILED, "Authentication failed: wrong password", "AUTHENTICATION_FAILED")
 
     def close(self) -> None:
         """Wait for what runs, then close the engine. Blocks."""
@@ -160,7 +169,7 @@ def password_in(request: web.Request) -> str | None:
     if header.startswith("Bearer "):
         return header.removeprefix("Bearer ")
     try:
-        return BasicAuth.decode(header).password
+        return str(BasicAuth.decode(header).password)
     except ValueError:
         return None
 

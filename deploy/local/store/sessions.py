@@ -60,7 +60,7 @@ class Sessions:
                     raise Refused(SESSION_NOT_FOUND, f"Session {session_id} not found", "SESSION_NOT_FOUND")
                 session = self.sessions[session_id] = Session(self.engine.open_handle())
             if not session.in_use.acquire(blocking=False):
-                raise Refused(SESSION_IS_LOCKED, f"Session {session_id} is locked by a concurrent client", "SESSION_IS_LOCKED")
+                raise Refused(SESSION_IS_LOCKED, f"Session {session_id} runs a statement", "SESSION_IS_LOCKED")
         try:
             yield session
         finally:
@@ -100,7 +100,7 @@ def settings_of(handle: Any, request: Request) -> dict[str, str | None]:
     if not names:
         return {}
     answer = handle.query(f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names})", "JSONCompact")
-    changed = {name: text for name, text in json.loads(answer.bytes())["data"]}
+    changed: dict[str, str] = dict(json.loads(answer.bytes())["data"])
     return {name: changed.get(name) for name in request.settings if name.isidentifier()}
 
 

@@ -29,8 +29,8 @@ BODY_STARTS = re.compile(rb"[ \t\f]*;?[ \t\f]*(?:\r?\n)?")
 class Statement(NamedTuple):
     """A statement as the store runs it.
 
-    `output_format` is None when it answers nothing. `insert_format` is set for an INSERT whose rows are sent as bytes in
-    that format; `text` then ends before SETTINGS and FORMAT, `settings` is the clause between, `body` the rows.
+    `output_format` is None when it answers nothing. `insert_format` is set for an INSERT whose rows are sent as bytes
+    in that format; `text` then ends before SETTINGS and FORMAT, `settings` is the clause between, `body` the rows.
     """
 
     text: bytes

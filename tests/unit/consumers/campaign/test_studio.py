@@ -39,7 +39,7 @@ async def test_research_without_sources_reads_the_goal(opened: CampaignOpened) -
     assert "mend" in found.keywords
 
 
-@pytest.mark.parametrize("source", ["!!! 12 34 ...", "春季开放日。欢迎所有人！", "Das ist, was es ist", "x" * 50_000])
+@pytest.mark.parametrize("source", ["!!! 12 34 ...", "春季开放日。欢迎所有人。", "Das ist, was es ist", "x" * 50_000])
 async def test_research_takes_any_text(opened: CampaignOpened, source: str) -> None:
     found = await research_audience(with_sources(opened, source))
     assert all(len(finding) <= 320 for finding in found.findings)

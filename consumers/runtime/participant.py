@@ -1,0 +1,181 @@
+"""A consumer group: its assignment, its lanes' lives, and the poller that hands records to them."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from consumers.runtime.kafka_transport import KafkaTransport
+from consumers.runtime.lane import Host, Lane, RunItem
+from consumers.runtime.memory import Memory
+from producers.errors import PositionLost
+from producers.records import Record
+from schemas.topics import SagaTopics, state_topic
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+DRAIN_SECONDS = 8.0
+OFFSETS_SHOWN_EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a participant is made of: its name, what it remembers, and who runs its items."""
+
+    name: str
+    topics: SagaTopics
+    is_door: bool
+    remember: Callable[[int, int], Memory]
+    run_item: RunItem
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics it hears."""
+        return (self.topics.events, self.topics.commands) if self.is_door else (self.topics.events,)
+
+
+class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types for it
+    """One member of the group `role.name`. `member` names this worker for static membership, stable over restarts."""
+
+    def __init__(self, role: Role, host: Host, connection: dict[str, Any], member: str) -> None:
+        self.role, self._host, self._connection = role, host, connection
+        self._consumer = AIOKafkaConsumer(
+            **connection,
+            group_id=role.name,
+            group_instance_id=f"{role.name}.{member}",
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=[RangePartitionAssignor],
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=1_000,
+            rebalance_timeout_ms=20_000,
+            max_poll_interval_ms=60_000,
+            max_partition_fetch_bytes=8 * 1024 * 1024,
+        )
+        self._uncommitted = AIOKafkaConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
+        self.lanes: dict[int, Lane] = {}
+        self._lives: dict[int, asyncio.Task[None]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self.polled_at = time.monotonic()
+        self.failure: BaseException | None = None
+
+    async def start(self) -> None:
+        """Join the group; the lanes open by themselves as partitions are assigned."""
+        self._consumer.subscribe(list(self.role.inputs), listener=self)
+        await self._uncommitted.start()
+        await self._consumer.start()
+        self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._show_offsets())]
+
+    async def stop(self) -> None:
+        """Drain the lanes, leave the group. May be called twice."""
+        await self._stop_lanes()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._consumer.stop()
+        await self._uncommitted.stop()
+
+    def is_live(self) -> bool:
+        """Whether partitions are assigned and every lane of them is open."""
+        return bool(self.lanes) and all(lane.is_live for lane in self.lanes.values())
+
+    async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
+        """Called by the consumer, which waits for it: finish the transactions, let go of the lanes."""
+        await self._stop_lanes()
+
+    async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
+        """Called by the consumer, which sends no heartbeat meanwhile: only start the lanes, restore elsewhere."""
+        self._consumer.pause(*assigned)
+        topic = self.role.topics.events
+        partitions = len(self._consumer.partitions_for_topic(topic) or ())
+        for index in sorted({partition.partition for partition in assigned}):
+            if index in self.lanes:
+                await self._stop_lane(index)
+            self._start_lane(index, partitions)
+        log.info("participant.assigned", extra={"participant": self.role.name, "partitions": sorted(self.lanes)})
+
+    def _start_lane(self, index: int, partitions: int) -> None:
+        name, topics = self.role.name, self.role.topics
+        states = state_topic(name)
+        writes = tuple((topic, index) for topic in (states, topics.events, topics.dead, topics.status))
+        if self.role.is_door:
+            writes += tuple((topics.commands, other) for other in range(partitions))
+        transport = KafkaTransport(
+            self._connection, name, index, self._consumer, self._uncommitted, self.role.inputs, states, writes
+        )
+        lane = Lane(
+            f"{name}.{index}",
+            self._host,
+            transport,
+            lambda: self.role.remember(index, partitions),
+            self.role.run_item,
+        )
+        self.lanes[index] = lane
+        life = self._lives[index] = asyncio.create_task(lane.run(), name=lane.name)
+        life.add_done_callback(self._note_end)
+
+    def _note_end(self, life: asyncio.Task[None]) -> None:
+        if not life.cancelled() and isinstance(life.exception(), PositionLost):
+            self.failure = life.exception()
+            log.error("lane.position_lost", extra={"error": str(self.failure)})
+
+    async def _stop_lanes(self) -> None:
+        await asyncio.gather(*(self._stop_lane(index) for index in list(self.lanes)))
+
+    async def _stop_lane(self, index: int) -> None:
+        lane, life = self.lanes.pop(index), self._lives.pop(index)
+        await lane.stop()
+        with contextlib.suppress(TimeoutError, PositionLost, asyncio.CancelledError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await asyncio.shield(life)
+        if not life.done():
+            life.cancel()
+            await asyncio.gather(life, return_exceptions=True)
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+            except Exception as error:
+                log.warning("participant.poll_failed", extra={"participant": self.role.name, "error": repr(error)})
+                await asyncio.sleep(0.2)
+                continue
+            self.polled_at = time.monotonic()
+            for partition, records in batches.items():
+                lane = self.lanes.get(partition.partition)
+                if lane is not None:
+                    lane.push([_record(record) for record in records])
+
+    async def _show_offsets(self) -> None:
+        """Commit group offsets now and then: nobody starts from them, they only let lag displays work."""
+        while True:
+            await asyncio.sleep(OFFSETS_SHOWN_EVERY_SECONDS)
+            offsets = {
+                TopicPartition(topic, index): offset
+                for index, lane in self.lanes.items()
+                for topic, offset in lane.committed_offsets().items()
+                if lane.is_live and TopicPartition(topic, index) in self._consumer.assignment()
+            }
+            if offsets:
+                with contextlib.suppress(Exception):
+                    await self._consumer.commit(offsets)
+
+
+def _record(record: ConsumerRecord) -> Record:
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp / 1000,
+        record.key,
+        record.value,
+        tuple(record.headers),
+    )

@@ -1,0 +1,102 @@
+"""One worker: the participants it carries, from the first connection to the farewell."""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterable
+from functools import partial
+
+from consumers.kinds import SagaKind
+from consumers.runtime.breakers import Breaker, guarded
+from consumers.runtime.calling import Caller
+from consumers.runtime.lane import Host
+from consumers.runtime.ledger import Ledger
+from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.runtime.view import View, view_of
+from consumers.topics import apply
+from consumers.tracker.ledger import TrackerLedger, tracker_of
+from producers.cluster import connection
+from producers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS_MAX = 30.0
+STUCK_EXIT_CODE = 70
+
+
+def roles(kind: SagaKind, settings: Settings, host: Host, breakers: dict[str, Breaker]) -> list[Role]:
+    """Every participant of a saga kind, ready to be started; connects to nothing."""
+    graph, topics = kind.graph, kind.graph.schema.topics
+    ports, made = guarded(kind.ports(settings), host.clock)
+    breakers.update(made)
+    caller = Caller(graph, ports, host.clock)
+    found: list[Role] = []
+    for name in graph.participants:
+        view = view_of(graph, name)
+        remember = partial(_ledger, view, settings.tenant)
+        found.append(Role(name, topics, view.is_door, remember, caller))
+    tracker = tracker_of(graph.saga)
+    found.append(Role(tracker, topics, False, lambda partition, _: TrackerLedger(graph, partition), caller))
+    return found
+
+
+def _ledger(view: View, tenant: str, partition: int, partitions: int) -> Ledger:
+    return Ledger(view, partition, partitions, tenant)
+
+
+class Worker:
+    """Carries the participants named, or all. `member` names it among the group's members, stable over restarts."""
+
+    def __init__(
+        self, settings: Settings, kinds: tuple[SagaKind, ...], only: Iterable[str] = (), member: str | None = None
+    ) -> None:
+        self._settings, self._kinds = settings, kinds
+        self._member = member or f"{socket.gethostname()}-{os.getpid()}"
+        self.host = Host(uuid.uuid4().hex, time.time)
+        self.breakers: dict[str, Breaker] = {}
+        wanted = set(only)
+        known = {name for kind in kinds for name in kind.participants}
+        if wanted - known:
+            raise ValueError(f"no such participant: {', '.join(sorted(wanted - known))}; there are {', '.join(sorted(known))}")
+        every = [role for kind in kinds for role in roles(kind, settings, self.host, self.breakers)]
+        self._roles = [role for role in every if not wanted or role.name in wanted]
+        self.groups: list[ParticipantGroup] = []
+
+    @property
+    def participants(self) -> list[str]:
+        """The names of the participants it carries."""
+        return [role.name for role in self._roles]
+
+    async def start(self) -> None:
+        """See to the topics, and join every group at once. Raises what the cluster answers."""
+        await apply(self._settings, self._kinds)
+        named = connection(self._settings)
+        self.groups = [ParticipantGroup(role, self.host, named, self._member) for role in self._roles]
+        await asyncio.gather(*(group.start() for group in self.groups))
+
+    async def is_ready(self, seconds: float) -> bool:
+        """Whether, within so many seconds, every lane assigned to it is open."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            self.raise_failure()
+            if all(group.is_live() for group in self.groups):
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
+    def raise_failure(self) -> None:
+        """Raise the error that keeps a lane from ever opening, if there is one."""
+        for group in self.groups:
+            if group.failure is not None:
+                raise group.failure
+
+    def is_polling(self) -> bool:
+        """Whether every group has polled lately; a worker that does not is better dead."""
+        return all(time.monotonic() - group.polled_at < POLL_SECONDS_MAX for group in self.groups)
+
+    async def stop(self) -> None:
+        """Drain the lanes and leave the groups."""
+        await asyncio.gather(*(group.stop() for group in self.groups))

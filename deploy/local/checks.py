@@ -1,0 +1,162 @@
+"""What `soma doctor` looks at: each check says what it found and, where that is not well, what to do about it."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from deploy.local.errors import StackError
+from deploy.local.jars import KAFKA_VERSION, listed_jars, wrong_jars
+from deploy.local.java import java_version
+from deploy.local.kafka import kafka_answers, listens
+from deploy.local.parts import store_answers
+from deploy.local.places import Places, cache_folder
+from deploy.local.ports import is_free
+from deploy.local.stack import Stack
+from deploy.local.wiring import DEFAULT_PORTS, remembered_ports
+from producers.settings import Settings
+
+LEAST_FREE_BYTES = 500 * 1024 * 1024
+SMTP_TIMEOUT_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at. `remedy` is what to do where it is not `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str | None = None
+
+
+def checks(stack: Stack) -> Iterator[Check]:
+    """Look at everything that this home's programs need; never raises, changes nothing."""
+    settings, places = stack.settings, stack.places
+    embedded_kafka = settings.kafka_bootstrap_servers is None
+    embedded = embedded_kafka or settings.clickhouse_url is None
+    yield check_home(places)
+    yield check_disk(places)
+    if embedded_kafka:
+        yield check_java()
+        yield check_jars(places)
+    if embedded:
+        yield check_supervisor(stack)
+        yield check_ports(stack)
+    yield check_kafka(settings)
+    yield check_clickhouse(settings)
+    if embedded or settings.smtp_url is not None:
+        yield check_smtp(settings.smtp)
+
+
+def check_home(places: Places) -> Check:
+    """Can the stack write where it should?"""
+    home = places.home
+    existing = home if home.exists() else next(folder for folder in home.parents if folder.exists())
+    ok = existing.is_dir() and os.access(existing, os.W_OK)
+    return Check(
+        "home", ok, str(home), None if ok else f"{existing} cannot be written: set SOMA_HOME to a folder of yours"
+    )
+
+
+def check_disk(places: Places) -> Check:
+    """Is there room for the records to come?"""
+    folder = next(folder for folder in (places.home, *places.home.parents) if folder.exists())
+    free_bytes = shutil.disk_usage(folder).free
+    ok = free_bytes >= LEAST_FREE_BYTES
+    remedy = (
+        None if ok else "free some space: Kafka stops when its disk is full (nothing is lost; it comes back by itself)"
+    )
+    return Check("disk", ok, f"{free_bytes / 1e9:.1f} GB free", remedy)
+
+
+def check_java() -> Check:
+    """Does the Java runtime start?"""
+    return _unless_raised("java", java_version)
+
+
+def check_jars(places: Places) -> Check:
+    """Is every jar of Apache Kafka what the closed list says?"""
+    cache = cache_folder(places.home)
+    jars = listed_jars()
+    wrong = wrong_jars(cache, jars)
+    if not wrong:
+        return Check("jars", True, f"Apache Kafka {KAFKA_VERSION}, {len(jars)} jars, checksums right")
+    names = ", ".join(jar.name for jar in wrong[:3])
+    return Check("jars", False, f"{len(wrong)} missing or wrong: {names}", "`soma up` fetches them (again)")
+
+
+def check_supervisor(stack: Stack) -> Check:
+    """Is somebody looking after the parts, and are all of them well?"""
+    if stack.supervisor() is None:
+        return Check("supervisor", False, "not running", "`soma up` starts the stack")
+    unwell = [part for part in stack.status().get("parts", []) if part.get("state") != "running"]
+    if not unwell:
+        return Check("supervisor", True, "all parts run")
+    words = ", ".join(
+        f"{part['name']} {part['state']}" + (f" ({part['cause']})" if part["cause"] else "") for part in unwell
+    )
+    logs = ", ".join(str(stack.places.log(part["name"])) for part in unwell)
+    return Check("supervisor", False, words, f"it is tried again by itself; the reason is in {logs}")
+
+
+def check_ports(stack: Stack) -> Check:
+    """Which ports are used, or would be?"""
+    ports = remembered_ports(stack.places) or dict(DEFAULT_PORTS)
+    shown = ", ".join(f"{name} {port}" for name, port in ports.items())
+    if stack.supervisor() is not None:
+        return Check("ports", True, shown)
+    taken = [f"{name} {port}" for name, port in ports.items() if not is_free(port)]
+    # No fault: another port is chosen then.
+    return Check("ports", True, shown + (f"; taken by others: {', '.join(taken)}" if taken else ""))
+
+
+def check_kafka(settings: Settings) -> Check:
+    """Does Kafka answer? One that wants a login is only asked whether it listens."""
+    address = settings.bootstrap_servers
+    open_to_all = settings.kafka_security.protocol == "PLAINTEXT"
+    ok = kafka_answers(address) if open_to_all else listens(address)
+    return Check(
+        "kafka", ok, address, None if ok else _remedy(settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
+    )
+
+
+def check_clickhouse(settings: Settings) -> Check:
+    """Does ClickHouse, or our own store, answer?"""
+    ok = store_answers(settings.store_url)
+    remedy = None if ok else _remedy(settings.clickhouse_url, "CLICKHOUSE_URL")
+    return Check("clickhouse", ok, without_password(settings.store_url), remedy)
+
+
+def check_smtp(url: str) -> Check:
+    """Does the mail server accept connections, and greet?"""
+    address = urlsplit(url)
+    secure = address.scheme == "smtps"
+    try:
+        port = address.port or (465 if secure else 25)
+        with socket.create_connection((address.hostname or "", port), timeout=SMTP_TIMEOUT_SECONDS) as connection:
+            ok = secure or connection.recv(3) == b"220"
+    except (OSError, ValueError):
+        ok = False
+    return Check(
+        "smtp", ok, without_password(url), None if ok else "`soma up` starts the mail catcher; or set SOMA_SMTP_URL"
+    )
+
+
+def without_password(url: str) -> str:
+    """The address as it may be shown."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _remedy(named: str | None, variable: str) -> str:
+    return "`soma up` starts it" if named is None else f"is it running, and is {variable} right?"
+
+
+def _unless_raised(name: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check(name, True, look())
+    except StackError as error:
+        return Check(name, False, "does not work", str(error))
