@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     partitions: int = Field(default=4, ge=1, le=1_000, description="Partitions of every topic of a saga.")
     replication: int = Field(default=1, ge=1, le=9)
     smtp_url: str | None = Field(default=None, pattern=r"^smtps?://[^\s]+$")
+    application: str = Field(
+        default="consumers.app:sagas",
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="The composition root, module:function, that says which sagas there are.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

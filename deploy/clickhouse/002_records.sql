@@ -65,7 +65,8 @@ SETTINGS non_replicated_deduplication_window = 10000;
 CREATE MATERIALIZED VIEW IF NOT EXISTS messages_from_records TO messages AS
 WITH
     ifNull(value, '') AS text,
-    mapFromArrays(arrayMap(name -> lower(name), header_names), header_values) AS header,
+    -- Of headers said twice the last one counts, as in `producers.headers`; a map answers with its first.
+    mapFromArrays(arrayReverse(arrayMap(name -> lower(name), header_names)), arrayReverse(header_values)) AS header,
     startsWith(lower(header['content-type']), 'application/cloudevents+json') AS is_structured,
     fromUnixTimestamp64Milli(least(greatest(records._timestamp, 0), 4102444800000), 'UTC') AS broker_time,
     if(is_structured, JSONExtractString(text, 'time'), header['ce_time']) AS said_time,

@@ -129,7 +129,7 @@ def _fetch_one(jar: Jar, private: Path, folder: Path, count: Callable[[int], Non
     again = Retrying(
         retry=retry_if_exception_type(JarsUnavailable),
         stop=stop_after_attempt(FETCH_ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.5, max=10),
+        wait=wait_exponential_jitter(multiplier=0.5, max=10),
         reraise=True,
     )
     for attempt in again:

@@ -34,10 +34,11 @@ def mail_to(recipient: str, sender: str, key: str, mailing: Mailing, banner: byt
 
 
 def address_of(recipient: str) -> Address:
-    """The recipient as an address; raises MailDeclined for what no mail server would understand."""
+    """The recipient as an address in ASCII; raises MailDeclined for what no ordinary mail server would understand."""
+    person, _, domain = recipient.rpartition("@")
     try:
         if not recipient.isprintable():
             raise ValueError("it has characters that cannot be shown")
-        return Address(addr_spec=recipient)
+        return Address(addr_spec=f"{person}@{domain.encode('idna').decode().lower()}")
     except Exception as mistake:  # The parser of the standard library raises half a dozen kinds.
-        raise MailDeclined(f"{recipient!r} is no mail address: {mistake}") from mistake
+        raise MailDeclined(f"{recipient!r} cannot be mailed to: {mistake}") from mistake

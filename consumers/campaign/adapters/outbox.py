@@ -1,9 +1,7 @@
 """An outbox on disk: one file per recipient, in `new/` until a mail server has taken it, then in `sent/`."""
 
 import asyncio
-from email.message import EmailMessage
-from email.parser import BytesParser
-from email.policy import SMTP, SMTPUTF8
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from aiosmtplib import SMTPServerDisconnected
@@ -76,18 +74,23 @@ class OutboxOnDisk:
         async with self._post_office.counter() as counter:
             for name in waiting:
                 mail = await asyncio.to_thread(_read, box / "new" / name)
+                if mail is None:
+                    continue
                 answer = await counter.hand_in(mail)
                 if answer is Answer.ACCEPTED:
                     # Not in a thread: nothing may come between the server's yes and the note of it, no cancel either.
-                    (box / "new" / name).rename(box / "sent" / name)
+                    with suppress(FileNotFoundError):
+                        (box / "new" / name).rename(box / "sent" / name)
                 answers.append(answer)
         return answers
 
     def _prepare(self, key: str, mailing: Mailing) -> PreparedMail:
-        recipients = list(dict.fromkeys(_with_plain_domain(recipient) for recipient in mailing.recipients))
+        recipients = list(dict.fromkeys(address_of(recipient).addr_spec for recipient in mailing.recipients))
         # What already lies there was allowed when it was made: declining now would leave it, never to be undone.
         if self._shelf.find(key) is None:
-            self._decline_if_needed(mailing, recipients)
+            broken = self._rules.broken_by("email", mailing.subject, mailing.text)
+            if broken is not None:
+                raise MailDeclined(f'the house rules of the outbox forbid "{broken}"')
 
         def fill(folder: Path) -> None:
             banner = (self._home / mailing.banner).read_bytes()
@@ -96,28 +99,19 @@ class OutboxOnDisk:
             for number, recipient in enumerate(recipients, start=1):
                 mail = mail_to(recipient, self._post_office.sender, key, mailing, banner)
                 file = folder / "new" / f"{number:04}-{fingerprint(recipient)}.eml"
-                file.write_bytes(mail.as_bytes(policy=SMTP if recipient.isascii() else SMTPUTF8))
+                file.write_bytes(mail.as_bytes())
 
         box = self._shelf.place(key, fill)
         return PreparedMail(box.relative_to(self._home).as_posix(), len(recipients))
-
-    def _decline_if_needed(self, mailing: Mailing, recipients: list[str]) -> None:
-        for recipient in recipients:
-            address_of(recipient)
-        broken = self._rules.broken_by("email", mailing.subject, mailing.text)
-        if broken is not None:
-            raise MailDeclined(f'the house rules of the outbox forbid "{broken}"')
-
-
-def _with_plain_domain(recipient: str) -> str:
-    person, _, domain = recipient.rpartition("@")
-    return f"{person}@{domain.lower()}"
 
 
 async def _names(folder: Path) -> list[str]:
     return await asyncio.to_thread(lambda: sorted(file.name for file in folder.iterdir()))
 
 
-def _read(file: Path) -> EmailMessage:
-    with file.open("rb") as opened:
-        return BytesParser(EmailMessage, policy=SMTPUTF8).parse(opened)
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        # Another call has sent it in between.
+        return None

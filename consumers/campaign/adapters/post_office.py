@@ -3,11 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from email.message import EmailMessage
+from email.parser import BytesHeaderParser
+from email.policy import SMTP as POLICY
 from enum import Enum
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from aiosmtplib import SMTP, SMTPDataError, SMTPNotSupported, SMTPRecipientRefused, SMTPRecipientsRefused
+from aiosmtplib import (
+    SMTP,
+    SMTPDataError,
+    SMTPRecipientRefused,
+    SMTPRecipientsRefused,
+    SMTPSenderRefused,
+    SMTPServerDisconnected,
+)
 
 ANSWER_SECONDS = 30
 CLOSING = 421
@@ -27,19 +35,22 @@ class Counter:
     def __init__(self, connection: SMTP, sender: str) -> None:
         self._connection, self._sender = connection, sender
 
-    async def hand_in(self, mail: EmailMessage) -> Answer:
-        """Offer the message to the server. Raises if the trouble is not with this recipient but with the server."""
-        recipient = mail["To"].addresses[0].addr_spec
+    async def hand_in(self, mail: bytes) -> Answer:
+        """Offer the message to the server. Raises if the trouble is not with its recipient but with the server."""
+        recipient = BytesHeaderParser(policy=POLICY).parsebytes(mail)["To"].addresses[0].addr_spec
+        refusal: SMTPRecipientRefused | SMTPDataError | SMTPSenderRefused
         try:
-            await self._connection.send_message(mail, sender=self._sender, recipients=[recipient])
-        except SMTPRecipientsRefused as refusal:
-            return _judged(refusal.recipients[0])
-        except SMTPDataError as refusal:
-            return _judged(refusal)
-        except SMTPNotSupported:
-            # The address needs a server that speaks SMTPUTF8, and this one does not.
-            return Answer.REFUSED
-        return Answer.ACCEPTED
+            await self._connection.sendmail(self._sender, [recipient], mail)
+            return Answer.ACCEPTED
+        except SMTPRecipientsRefused as refusals:
+            refusal = refusals.recipients[0]
+        except (SMTPDataError, SMTPSenderRefused) as refused:
+            refusal = refused
+        if refusal.code == CLOSING:
+            raise SMTPServerDisconnected(refusal.message) from refusal
+        if isinstance(refusal, SMTPSenderRefused):
+            raise refusal
+        return Answer.DEFERRED if refusal.code < 500 else Answer.REFUSED
 
 
 @dataclass(frozen=True)
@@ -69,9 +80,3 @@ class PostOffice:
             timeout=ANSWER_SECONDS,
         ) as connection:
             yield Counter(connection, self.sender)
-
-
-def _judged(refusal: SMTPRecipientRefused | SMTPDataError) -> Answer:
-    if refusal.code == CLOSING:
-        raise refusal
-    return Answer.DEFERRED if refusal.code < 500 else Answer.REFUSED

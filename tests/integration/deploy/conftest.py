@@ -14,6 +14,8 @@ from producers.settings import Settings
 SMALL_STACK = Path(__file__).with_name("small_stack.py")
 Until = Callable[..., None]
 MakeStack = Callable[..., Stack]
+PidOf = Callable[[Stack, str], int | None]
+Kill = Callable[[Stack, str], int]
 
 
 @pytest.fixture(autouse=True)
@@ -56,23 +58,32 @@ def make_stack(tmp_path: Path) -> Iterator[MakeStack]:
         stack.down()
 
 
-def pid_of(stack: Stack, name: str) -> int | None:
+@pytest.fixture
+def pid_of() -> PidOf:
     """The pid of a running part; `None` while it is not running."""
-    if name == "supervisor":
-        supervisor = stack.supervisor()
-        return supervisor.pid if supervisor is not None and stack.status() else None
-    return next(
-        (p["pid"] for p in stack.status().get("parts", []) if p["name"] == name and p["state"] == "running"), None
-    )
+
+    def look(stack: Stack, name: str) -> int | None:
+        if name == "supervisor":
+            supervisor = stack.supervisor()
+            return supervisor.pid if supervisor is not None and stack.status() else None
+        parts = stack.status().get("parts", [])
+        return next((part["pid"] for part in parts if part["name"] == name and part["state"] == "running"), None)
+
+    return look
 
 
-def kill(stack: Stack, name: str) -> int:
-    """End a part as a power cut would, and return the pid it had."""
-    pid = pid_of(stack, name)
-    assert pid is not None
-    dying = psutil.Process(pid)
-    dying.kill()
-    # Nobody may have collected it yet; it is dead all the same.
-    while dying.is_running() and dying.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.01)
-    return pid
+@pytest.fixture
+def kill(pid_of: PidOf) -> Kill:
+    """End a part as a power cut would, and give the pid it had."""
+
+    def end(stack: Stack, name: str) -> int:
+        pid = pid_of(stack, name)
+        assert pid is not None
+        dying = psutil.Process(pid)
+        dying.kill()
+        # Nobody may have collected it yet; it is dead all the same.
+        while dying.is_running() and dying.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        return pid
+
+    return end

@@ -1,17 +1,23 @@
 """The real broker: what it keeps through kills, and what it makes of a folder that is not as it should be."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from conftest import MakeStack, Until, kill, pid_of
 
 from deploy.local.errors import KafkaLogBroken
 from deploy.local.files import read_object
 from deploy.local.kafka import EmbeddedKafka, kafka_answers
 from deploy.local.kafka_format import ensure_formatted
+from deploy.local.stack import Stack
+
+Until = Callable[..., None]
+MakeStack = Callable[..., Stack]
+PidOf = Callable[[Stack, str], int | None]
+Kill = Callable[[Stack, str], int]
 
 
 async def say(bootstrap_servers: str, value: bytes) -> None:
@@ -67,7 +73,7 @@ def test_a_folder_with_records_but_without_identity_is_never_touched(tmp_path: P
 
 
 def test_a_stack_survives_the_killing_of_its_broker_and_stops_the_broker_last(
-    make_stack: MakeStack, until: Until
+    make_stack: MakeStack, until: Until, pid_of: PidOf, kill: Kill
 ) -> None:
     stack = make_stack("kafka", "mail", "idler")
     stack.up()

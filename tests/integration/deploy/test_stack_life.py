@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import SMALL_STACK, MakeStack, Until, kill, pid_of
 
 from deploy.cli.doctor import processes
 from deploy.cli.down import down
@@ -21,6 +21,12 @@ from deploy.local.files import read_object
 from deploy.local.mail import mail_answers
 from deploy.local.records import HOME_VARIABLE, Record, living, read_record
 from deploy.local.stack import Stack
+
+SMALL_STACK = Path(__file__).with_name("small_stack.py")
+Until = Callable[..., None]
+MakeStack = Callable[..., Stack]
+PidOf = Callable[[Stack, str], int | None]
+Kill = Callable[[Stack, str], int]
 
 UP = """
 import sys
@@ -94,7 +100,9 @@ def test_up_in_the_foreground_stops_the_stack_on_ctrl_c(make_stack: MakeStack, u
 
 
 @pytest.mark.parametrize("name", ["mail", "idler", "guardian", "supervisor"])
-def test_what_is_killed_comes_back_alone(make_stack: MakeStack, until: Until, name: str) -> None:
+def test_what_is_killed_comes_back_alone(
+    make_stack: MakeStack, until: Until, name: str, pid_of: PidOf, kill: Kill
+) -> None:
     stack = make_stack("mail", "idler")
     stack.up()
     others = {part: pid_of(stack, part) for part in ("mail", "idler", "guardian", "supervisor") if part != name}
@@ -104,7 +112,9 @@ def test_what_is_killed_comes_back_alone(make_stack: MakeStack, until: Until, na
     assert running_programs(stack.places.home) == ONE_OF_EACH
 
 
-def test_parts_without_supervisor_and_guardian_are_adopted_by_the_next_up(make_stack: MakeStack) -> None:
+def test_parts_without_supervisor_and_guardian_are_adopted_by_the_next_up(
+    make_stack: MakeStack, pid_of: PidOf, kill: Kill
+) -> None:
     stack = make_stack("mail", "idler")
     stack.up()
     kept = {name: pid_of(stack, name) for name in ("mail", "idler")}
@@ -118,7 +128,9 @@ def test_parts_without_supervisor_and_guardian_are_adopted_by_the_next_up(make_s
     assert running_programs(stack.places.home) == ONE_OF_EACH
 
 
-def test_a_part_whose_record_is_unreadable_is_replaced_and_not_doubled(make_stack: MakeStack, until: Until) -> None:
+def test_a_part_whose_record_is_unreadable_is_replaced_and_not_doubled(
+    make_stack: MakeStack, until: Until, pid_of: PidOf, kill: Kill
+) -> None:
     stack = make_stack("mail", "idler")
     stack.up()
     idler = pid_of(stack, "idler")
@@ -129,7 +141,7 @@ def test_a_part_whose_record_is_unreadable_is_replaced_and_not_doubled(make_stac
     assert running_programs(stack.places.home) == ONE_OF_EACH
 
 
-def test_down_ends_everything_even_without_a_supervisor(make_stack: MakeStack) -> None:
+def test_down_ends_everything_even_without_a_supervisor(make_stack: MakeStack, kill: Kill) -> None:
     stack = make_stack("mail", "idler")
     stack.up()
     kill(stack, "guardian")
@@ -139,7 +151,7 @@ def test_down_ends_everything_even_without_a_supervisor(make_stack: MakeStack) -
     assert down(stack.settings, stack) == 0
 
 
-def test_a_stranger_with_a_pid_of_ours_is_left_alone(make_stack: MakeStack) -> None:
+def test_a_stranger_with_a_pid_of_ours_is_left_alone(make_stack: MakeStack, pid_of: PidOf) -> None:
     stack = make_stack("mail", "idler")
     stack.places.prepare()
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -193,7 +205,7 @@ def test_a_part_that_cannot_start_is_named_with_the_end_of_its_log(make_stack: M
         stack.up(timeout_seconds=6)
 
 
-def test_a_corrupt_stack_file_costs_nothing(make_stack: MakeStack) -> None:
+def test_a_corrupt_stack_file_costs_nothing(make_stack: MakeStack, pid_of: PidOf, kill: Kill) -> None:
     stack = make_stack("mail", "idler")
     stack.up()
     stack.places.stack_file.write_text("{")

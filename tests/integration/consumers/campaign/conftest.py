@@ -45,7 +45,7 @@ def files_of(home: Path) -> set[str]:
 
 @dataclass
 class MailServer:
-    """Takes mail as told: `answers` gives the next reply to a recipient, `closes_after` so many messages a connection."""
+    """Takes mail as told: `answers` has the next replies to a recipient, `closes_after` the messages a connection."""
 
     port: int = 0
     accepted: list[Envelope] = field(default_factory=list)
@@ -58,18 +58,22 @@ class MailServer:
     def post_office(self) -> PostOffice:
         return PostOffice(f"smtp://127.0.0.1:{self.port}?from=news%40example.net")
 
-    async def handle_EHLO(self, server: SMTP, session: Any, envelope: Envelope, hostname: str, replies: list[str]) -> list[str]:  # noqa: N802
+    async def handle_EHLO(
+        self, server: SMTP, session: Any, envelope: Envelope, hostname: str, replies: list[str]
+    ) -> list[str]:
         self.connections += 1
         session.host_name, session.taken = hostname, 0
         return replies
 
-    async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]) -> str:  # noqa: N802
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
         if self.answers.get(address):
             return self.answers[address].pop(0)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:
         if session.taken >= self.closes_after:
             assert server.transport is not None
             server.transport.close()

@@ -17,9 +17,11 @@ def names(entries: Sequence[Entry]) -> str:
 
 
 def put(root: Path, name: str, published_at: str = "2026-04-01") -> None:
-    folder = root / name
+    folder = root.parent / "staging" / name
     folder.mkdir(parents=True)
     write_note(folder, {"published_at": published_at})
+    root.mkdir(exist_ok=True)
+    folder.rename(root / name)
 
 
 async def test_entries_are_listed_newest_first(tmp_path: Path) -> None:
@@ -79,4 +81,4 @@ async def test_what_is_no_folder_of_ours_is_not_listed(tmp_path: Path) -> None:
     (root / "empty").mkdir()
     await Listing(root, file, names).renew()
     assert json.loads(file.read_text()) == ["ours"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "posts"]
+    assert not list(tmp_path.glob(".index*"))

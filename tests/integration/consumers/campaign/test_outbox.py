@@ -65,7 +65,9 @@ async def test_every_recipient_gets_a_message_of_their_own(home: Path, outbox: O
 
 
 async def test_a_recipient_named_twice_gets_one_mail(outbox: OutboxOnDisk, mailing: Mailing) -> None:
-    prepared = await outbox.prepare(KEY, replace(mailing, recipients=("a@Example.org", "a@example.org", "b@example.org")))
+    prepared = await outbox.prepare(
+        KEY, replace(mailing, recipients=("a@Example.org", "a@example.org", "b@example.org"))
+    )
     assert prepared.recipients == 2
 
 
@@ -111,7 +113,7 @@ async def test_the_message_that_arrives_is_the_one_that_was_prepared(
     assert isinstance(content, bytes)
     mail = parsed(content)
     plain = mail.get_body(("plain",))
-    assert plain is not None and plain.get_content().strip() == text.strip()
+    assert plain is not None and plain.get_content().splitlines() == text.splitlines()
     assert mail["Subject"] == "Grüße aus Łódź 🚲"
 
 
@@ -168,9 +170,19 @@ async def test_a_server_that_closes_without_taking_anything_is_a_failure(
 ) -> None:
     mail_server.closes_after = 0
     prepared = await outbox.prepare(KEY, mailing)
-    with pytest.raises((SMTPServerDisconnected, OSError, Exception)):
+    with pytest.raises(SMTPServerDisconnected):
         await outbox.send(prepared.folder)
     assert not mail_server.accepted
+
+
+async def test_a_server_that_asks_to_be_called_again_is_called_again(
+    outbox: OutboxOnDisk, mailing: Mailing, mail_server: MailServer
+) -> None:
+    mail_server.answers = {"ben@example.org": ["421 enough for now"]}
+    prepared = await outbox.prepare(KEY, mailing)
+    assert (await outbox.send(prepared.folder)).sent == 3
+    assert mail_server.connections == 2
+    assert set(taken(mail_server).values()) == {1}
 
 
 async def test_one_recipient_who_is_refused_for_good_does_not_keep_the_others_waiting(
@@ -228,23 +240,31 @@ async def test_a_subject_cannot_bring_headers_of_its_own(home: Path, outbox: Out
 @pytest.mark.parametrize(
     "recipient",
     ["a\0b@example.org", "a(b@example.org", "a[b@example.org", "a:b@example.org", ".a@example.org", "a\\@example.org",
-     "a@exa mple.org", "a@example.org\r\nRCPT TO:<b@example.org>", "a@[", "@", "a\u200bb@example.org"],
+     "a@exa mple.org", "a@example.org\r\nRCPT TO:<b@example.org>", "a@[", "@", "a\u200bb@example.org",
+     "jürgen@example.org", "a@" + "x" * 64 + ".org"],
 )  # fmt: skip
 async def test_an_impossible_address_is_declined_and_leaves_nothing(
     home: Path, outbox: OutboxOnDisk, mailing: Mailing, recipient: str
 ) -> None:
-    with pytest.raises(MailDeclined, match="is no mail address"):
+    with pytest.raises(MailDeclined, match="cannot be mailed to"):
         await outbox.prepare(KEY, replace(mailing, recipients=("ada@example.org", recipient)))
     assert files_of(home) == set()
 
 
-@pytest.mark.parametrize("recipient", ["o'neill+news@example.org", "jürgen@example.org", "a@bücher.example", "-rf@x"])
+@pytest.mark.parametrize(
+    ("recipient", "address"),
+    [
+        ("o'neill+news@example.org", "o'neill+news@example.org"),
+        ("a@Bücher.example", "a@xn--bcher-kva.example"),
+        ("-rf@x", "-rf@x"),
+    ],
+)
 async def test_an_unusual_address_is_served(
-    outbox: OutboxOnDisk, mailing: Mailing, mail_server: MailServer, recipient: str
+    outbox: OutboxOnDisk, mailing: Mailing, mail_server: MailServer, recipient: str, address: str
 ) -> None:
     prepared = await outbox.prepare(KEY, replace(mailing, recipients=(recipient,)))
     assert (await outbox.send(prepared.folder)).sent == 1
-    assert mail_server.accepted[0].rcpt_tos == [recipient]
+    assert mail_server.accepted[0].rcpt_tos == [address]
 
 
 async def test_what_the_house_rules_forbid_is_declined(home: Path, outbox: OutboxOnDisk, mailing: Mailing) -> None:

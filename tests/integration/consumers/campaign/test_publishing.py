@@ -99,7 +99,7 @@ async def test_each_channel_gets_a_picture_of_its_size(home: Path) -> None:
 async def test_a_post_is_a_page_with_its_banner_and_stands_in_the_index(home: Path, post: Post) -> None:
     url = await BlogOnDisk(home).publish(KEY, replace(post, text="Hello.\n\n## Why\n\n- one\n- two"))
     page = (home / url).read_text()
-    assert "<h1 dir=\"auto\">A title</h1>" in page
+    assert '<h1 dir="auto">A title</h1>' in page
     assert "<h2>Why</h2>" in page
     assert page.count("<li>") == 2
     assert (home / url).with_name("banner.png").read_bytes() == (home / post.banner).read_bytes()

@@ -85,9 +85,12 @@ def test_what_is_placed_stands_whole_and_leaves_nothing_else(home: Path, shelf: 
 
 
 def test_placing_again_finds_what_was_placed_first(shelf: Shelf) -> None:
-    folder = shelf.place(KEY, lambda folder: (folder / "text").write_text("first") and None)
-    assert shelf.place(KEY, lambda folder: (folder / "text").write_text("second") and None) == folder
-    assert (folder / "text").read_text() == "first"
+    def fill_otherwise(folder: Path) -> None:
+        (folder / "other.txt").write_text("3")
+
+    folder = shelf.place(KEY, fill)
+    assert shelf.place(KEY, fill_otherwise) == folder
+    assert placed(shelf) == [["first.txt", "second.txt"]]
 
 
 def test_twenty_at_once_place_one_folder(home: Path, shelf: Shelf) -> None:
@@ -140,9 +143,8 @@ def test_taking_back_one_key_leaves_the_others(shelf: Shelf) -> None:
 @pytest.mark.parametrize("touch", range(1, ENOUGH))
 def test_an_undo_at_any_moment_of_placing_leaves_nothing(home: Path, shelf: Shelf, touch: int) -> None:
     undo = Shelf(home, "blog", "site/posts")
-    with before_touch(touch, lambda: undo.take_back(KEY)):
-        with suppress(AlreadyUndone):
-            shelf.place(KEY, fill)
+    with before_touch(touch, lambda: undo.take_back(KEY)), suppress(AlreadyUndone):
+        shelf.place(KEY, fill)
     undo.take_back(KEY)  # For the rounds in which placing was over before its turn came.
     assert placed(shelf) == []
     assert not leftovers(home)
@@ -230,7 +232,20 @@ def test_a_failure_to_fill_is_told_and_can_be_repeated(home: Path, shelf: Shelf)
 
 @pytest.mark.parametrize(
     "saga_id",
-    ["../../etc/passwd", "/", "a/b", "..", ".", "", "x" * 200, "\N{BICYCLE}" * 200, "nul\0nul", "con:*?[a]", "~", "-rf"],
+    [
+        "../../etc/passwd",
+        "/",
+        "a/b",
+        "..",
+        ".",
+        "",
+        "x" * 200,
+        "\N{BICYCLE}" * 200,
+        "nul\0nul",
+        "con:*?[a]",
+        "~",
+        "-rf",
+    ],
 )
 def test_any_saga_id_makes_a_folder_of_its_own_where_it_belongs(shelf: Shelf, saga_id: str) -> None:
     folders = {shelf.place(f"{saga_id}/{step}", fill) for step in ("one", "two")}

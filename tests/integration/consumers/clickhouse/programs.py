@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, Producer, TopicPartition
@@ -237,9 +238,9 @@ def sum_of(client: Client, table: str) -> int:
 
 
 def is_json(value: bytes | None) -> bool:
-    """Whether Python takes the value for JSON."""
+    """Whether the engine's decoder takes the value for JSON."""
     try:
-        json.loads(value or b"")
-    except (ValueError, RecursionError):
+        msgspec.json.decode(value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

@@ -1,0 +1,96 @@
+"""`soma worker`: carry the sagas' participants."""
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import signal
+import sys
+
+from aiokafka.errors import KafkaError
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from consumers.kinds import SagaKind
+from consumers.topics import TopicsDiffer
+from consumers.worker import STUCK_EXIT_CODE, Worker
+from deploy.cli.sink import instance_name
+from deploy.local.files import write_whole
+from deploy.local.places import Places
+from producers.errors import FlowError, NotReachable, PositionLost
+from producers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REACHABLE_WITHIN_SECONDS = 60.0
+OPEN_WITHIN_SECONDS = 90.0
+LOOK_EVERY_SECONDS = 1.0
+
+
+def sagas_of(settings: Settings) -> tuple[SagaKind, ...]:
+    """The saga kinds of the composition root the settings name; raises `FlowError`, ImportError or AttributeError."""
+    module, _, function = settings.application.partition(":")
+    kinds: tuple[SagaKind, ...] = getattr(importlib.import_module(module), function)()
+    return kinds
+
+
+def worker(settings: Settings, only: list[str], check: bool = False) -> int:
+    """Carry the participants named, or all, until SIGTERM or SIGINT; blocks. `check` only checks the flows.
+
+    Writes `SOMA_HOME/run/worker.ready` once every lane is open. Returns 0 after a signal, 2 where flows, names or topics
+    are wrong, 3 where Kafka does not answer, 70 where a participant no longer polls (whoever supervises it starts it
+    again).
+    """
+    try:
+        kinds = sagas_of(settings)
+        if check:
+            print(f"checked: {', '.join(kind.graph.saga for kind in kinds)}", file=sys.stderr)
+            return 0
+        places = Places.of(settings.home)
+        places.run.mkdir(parents=True, exist_ok=True)
+        name = f"worker-{'-'.join(sorted(only))}" if only else "worker"
+        with instance_name(places.run / f"{name}.lock", places.home) as instance:
+            return asyncio.run(_carry(settings, kinds, only, places, f"{instance or os.getpid()}"))
+    except (FlowError, PositionLost, TopicsDiffer, ValueError) as error:
+        return _refuse(str(error), 2)
+    except (KafkaError, NotReachable) as error:
+        return _refuse(f"Kafka at {settings.bootstrap_servers} does not answer: {error}; is the stack up?", 3)
+
+
+async def _carry(
+    settings: Settings, kinds: tuple[SagaKind, ...], only: list[str], places: Places, member: str
+) -> int:
+    carried = Worker(settings, kinds, only, member)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    retrying = AsyncRetrying(
+        wait=wait_exponential(0.1, max=2),
+        stop=stop_after_delay(REACHABLE_WITHIN_SECONDS),
+        retry=retry_if_exception_type((KafkaError, OSError)),
+        reraise=True,
+    )
+    await retrying(carried.start)
+    if not await carried.is_ready(OPEN_WITHIN_SECONDS):
+        raise NotReachable("not every lane could be opened in time")
+    ready = places.ready_file("worker")
+    write_whole(ready, {"pid": os.getpid(), "participants": carried.participants})
+    log.info("worker.ready", extra={"participants": carried.participants})
+    try:
+        while not stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_EVERY_SECONDS)
+            carried.raise_failure()
+            if not carried.is_polling():
+                log.error("worker.no_longer_polls")
+                os._exit(STUCK_EXIT_CODE)
+        await carried.stop()
+    finally:
+        ready.unlink(missing_ok=True)
+    return 0
+
+
+def _refuse(words: str, exit_code: int) -> int:
+    log.error("worker.refused", extra={"cause": words})
+    print(f"soma worker: {words}", file=sys.stderr, flush=True)
+    return exit_code
