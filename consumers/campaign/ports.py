@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from consumers.runtime.steps import Call, ReadOnly
+from consumers.runtime.steps import Call, Declined, ReadOnly
 from schemas.campaign import Brief, Channel
 
 
@@ -19,15 +19,15 @@ def key_of(call: Call) -> str:
     return f"{call.saga_id}/{call.key}"
 
 
-class AlreadyUndone(Exception):
+class AlreadyUndone(Declined):
     """The key was taken back: nothing can be made under it any more."""
 
 
-class PostDeclined(Exception):
+class PostDeclined(Declined):
     """The blog or the feed will not carry this text; trying again would not help."""
 
 
-class MailDeclined(Exception):
+class MailDeclined(Declined):
     """The outbox will not take this mail; trying again would not help."""
 
 

@@ -13,7 +13,8 @@ from schemas.campaign import (
 )
 
 
-@on(CampaignApproved)
+# Two thousand recipients take about ten seconds of an idle machine.
+@on(CampaignApproved, timeout="2m")
 async def prepare_email(
     approved: CampaignApproved,
     opened: CampaignOpened,

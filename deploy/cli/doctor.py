@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from deploy.local.checks import checks, without_password
-from deploy.local.errors import StackError
+from deploy.local.errors import StackError, explained
 from deploy.local.parts import participants_of
 from deploy.local.records import living, read_record, recorded
 from deploy.local.stack import Stack
@@ -19,8 +19,9 @@ def doctor(settings: Settings, as_json: bool = False, stack: Stack | None = None
     Returns 0 when all is well, 3 when something is not reachable, 2 when `SOMA_HOME` cannot be used at all.
     """
     try:
-        chosen = stack or Stack(settings)
-        found = list(checks(chosen))
+        with explained(settings.home):
+            chosen = stack or Stack(settings)
+            found = list(checks(chosen))
     except StackError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -2,7 +2,7 @@
 
 import sys
 
-from deploy.local.errors import StackError
+from deploy.local.errors import StackError, explained
 from deploy.local.stack import Stack
 from producers.settings import Settings
 
@@ -13,7 +13,8 @@ def down(settings: Settings, stack: Stack | None = None) -> int:
     Returns 0, also where nothing ran; 3 where something could not be stopped.
     """
     try:
-        stopped = (stack or Stack(settings)).down()
+        with explained(settings.home):
+            stopped = (stack or Stack(settings)).down()
     except StackError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -8,7 +8,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from deploy.local.errors import StackError
+from deploy.local.errors import StackError, explained
 from deploy.local.files import read_object
 from deploy.local.jars import KAFKA_VERSION
 from deploy.local.jars import Report as JarsReport
@@ -28,14 +28,20 @@ def up(settings: Settings, detach: bool, stack: Stack | None = None) -> int:
     (also where it was up already), 3 where a part is not ready in time, 2 where `SOMA_HOME` cannot be used.
     """
     try:
-        chosen = stack or Stack(settings)
-        bring_up(chosen)
-        return 0 if detach else _stay(chosen)
+        with explained(settings.home):
+            chosen = stack or Stack(settings)
+            try:
+                bring_up(chosen)
+            except KeyboardInterrupt:
+                if not detach:
+                    chosen.down()
+                raise
+            return 0 if detach else _stay(chosen)
     except StackError as error:
         _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
-        _say("interrupted; what has been started goes on: `soma down` stops it")
+        _say("interrupted" + ("; what has been started goes on: `soma down` stops it" if detach else ""))
         return 3
 
 

@@ -62,7 +62,9 @@ def spawn(name: str, launch: Launch, places: Places, token: str) -> subprocess.P
     """
     log = places.log(name)
     bound(log)
-    with explained(log), log.open("ab") as output:
+    with explained(log):
+        output = log.open("ab")
+    with output:
         return subprocess.Popen(
             launch.command,
             cwd=launch.folder,

@@ -61,7 +61,8 @@ class PortUnavailable(StackError):
 def explained(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals about `path` into an error that names the remedy.
 
-    Raises `DiskFull` for a full disk or a spent quota, `HomeUnusable` for a path that cannot be used; other errors pass.
+    Raises `DiskFull` for a full disk or a spent quota, `HomeUnusable` for a path that cannot be used, `StackError` for the
+    rest; what is no refusal of the system's passes.
     """
     try:
         yield
@@ -74,11 +75,13 @@ def explained(path: Path) -> Iterator[None]:
             raise HomeUnusable(
                 f"{shortened(path)} cannot be written ({error.strerror}); set SOMA_HOME (or SOMA_CACHE) to a folder of yours"
             ) from error
-        if error.errno in (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EISDIR):
+        if error.errno in (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EISDIR):
             raise HomeUnusable(
                 f"{shortened(path)} cannot be used ({error.strerror}); set SOMA_HOME (or SOMA_CACHE) to another folder"
             ) from error
-        raise
+        if error.errno is None:  # no refusal of the system's: a time-out, say
+            raise
+        raise StackError(f"{shortened(path)}: {error.strerror}") from error
 
 
 def shortened(path: Path, length: int = 120) -> str:

@@ -3,7 +3,8 @@
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,10 +71,15 @@ class Stack:
         deadline = time.monotonic() + timeout_seconds
         with self._turn(timeout_seconds + 10):
             running = self.supervisor() is not None
-            started = None if running else self._start()
+            started: subprocess.Popen[bytes] | None = None
             while not self.status().get("ready"):
-                if started is not None and started.poll() not in (None, 0) and self.supervisor() is None:
-                    raise PartNotReady(f"the supervisor ended with {started.returncode}:\n{self._log('supervisor')}")
+                # It may also be ending just now: then another one is wanted.
+                if self.supervisor() is None and (started is None or started.poll() is not None):
+                    if started is not None and started.returncode != 0:
+                        raise PartNotReady(
+                            f"the supervisor ended with {started.returncode}:\n{self._log('supervisor')}"
+                        )
+                    started = self._start()
                 if time.monotonic() > deadline:
                     raise PartNotReady(self._why_not_ready(timeout_seconds))
                 time.sleep(POLL_SECONDS)
@@ -112,8 +118,20 @@ class Stack:
         passed = {name: value for name, value in named.items() if value is not None}
         return start_supervisor(self.places, self.command, passed)
 
-    def _turn(self, timeout_seconds: float) -> filelock.BaseFileLock:
-        return filelock.FileLock(self.places.start_lock, timeout=timeout_seconds)
+    @contextmanager
+    def _turn(self, timeout_seconds: float) -> Iterator[None]:
+        lock = filelock.FileLock(self.places.start_lock, timeout=timeout_seconds)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise StackError(
+                f"another `soma up` or `soma down` has been at work in {self.places.home} for {timeout_seconds:.0f} s;"
+                " run the command again"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _leftovers(self) -> list[list[psutil.Process]]:
         """What is to be ended, in waves: the guardian, whoever needs the servers, the servers."""

@@ -89,6 +89,8 @@ class Supervisor:
     def stop_all(self) -> None:
         """Stop the guardian, then whoever needs others, then what they needed: workers never outlive the broker."""
         remaining = list(self.watched)
+        # Whoever asks from now on must not hear that all is well.
+        self.places.status_file.unlink(missing_ok=True)
         guardians = [watched for watched in remaining if watched.part.name == "guardian"]
         self._stop(guardians)
         remaining = [watched for watched in remaining if watched not in guardians]
@@ -97,9 +99,7 @@ class Supervisor:
             free = [watched for watched in remaining if watched.part.name not in needed] or remaining
             self._stop(free)
             remaining = [watched for watched in remaining if watched not in free]
-        self._publish()
-        for file in (self.places.status_file, self.places.record("supervisor")):
-            file.unlink(missing_ok=True)
+        self.places.record("supervisor").unlink(missing_ok=True)
 
     def _start(self, watched: Watched, now_seconds: float) -> None:
         ports = self._wiring.ports

@@ -41,6 +41,9 @@ class SimulatedBroker:
         self._open: dict[str, Transaction] = {}
         self._waiters: list[asyncio.Future[None]] = []
         self._context = contextvars.copy_context()
+        self._stable: dict[tuple[str, int], int] = {}
+        self.changes = 0
+        self.mutations = 0
 
     def log(self, topic: str, partition: int) -> list[Entry]:
         """The partition's log."""
@@ -48,6 +51,7 @@ class SimulatedBroker:
 
     def append(self, outgoing: Outgoing, transaction: Transaction | None = None) -> int:
         """Write one record; returns its offset."""
+        self.mutations += 1
         log = self.log(outgoing.topic, outgoing.partition)
         at = self.loop.time()
         record = Record(outgoing.topic, outgoing.partition, len(log), at, outgoing.key, outgoing.value, outgoing.headers)
@@ -59,11 +63,15 @@ class SimulatedBroker:
     def stable_end(self, topic: str, partition: int) -> int:
         """The last stable offset: everything below it is decided, and its markers are written."""
         log = self.log(topic, partition)
-        for offset, entry in enumerate(log):
-            transaction = entry.transaction
+        # What was stable once stays so.
+        offset = self._stable.get((topic, partition), 0)
+        while offset < len(log):
+            transaction = log[offset].transaction
             if transaction and (transaction.state == "open" or (topic, partition) in transaction.unmarked):
-                return offset
-        return len(log)
+                break
+            offset += 1
+        self._stable[topic, partition] = offset
+        return offset
 
     def fetch(self, topic: str, partition: int, position: int) -> tuple[list[Record], int]:
         """Committed records from the position on, and the position after them."""
@@ -81,6 +89,7 @@ class SimulatedBroker:
 
     def initialise(self, transactional_id: str) -> int:
         """InitProducerId: fence the former owner and abort what it left open; returns the epoch."""
+        self.mutations += 1
         self.epochs[transactional_id] = self.epochs.get(transactional_id, 0) + 1
         left = self._open.get(transactional_id)
         if left and left.state == "open":
@@ -115,6 +124,7 @@ class SimulatedBroker:
         self._decide(transaction, "committed")
 
     def _decide(self, transaction: Transaction, state: str) -> None:
+        self.mutations += 1
         transaction.state = state
         transaction.unmarked = set(transaction.partitions)
         for partition in sorted(transaction.partitions):
@@ -128,6 +138,7 @@ class SimulatedBroker:
 
     def notify(self) -> None:
         """Something became visible."""
+        self.changes += 1
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

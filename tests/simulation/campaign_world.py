@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from compensations.campaign import UNDOS
@@ -36,6 +37,7 @@ BRIEF: dict[str, Any] = {
 }
 
 
+@cache
 def campaign_graph() -> Graph:
     """The campaign as it ships."""
     return graph_of(FLOW, UNDOS, catalogue()["campaign"])
@@ -52,6 +54,7 @@ class Outside:
     mails: list[str] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)
     fail: dict[str, int] = field(default_factory=dict)
+    mutations: int = 0
     before: Callable[[str], None] = lambda what: None
 
     async def hop(self) -> None:
@@ -60,6 +63,7 @@ class Outside:
     async def make(self, what: str, key: str) -> None:
         await self.hop()
         self.before(what)
+        self.mutations += 1
         if self.fail.get(what, 0):
             self.fail[what] -= 1
             raise ConnectionError(f"{what} does not answer")
@@ -76,6 +80,7 @@ class Outside:
         if self.fail.get(f"-{what}", 0):
             self.fail[f"-{what}"] -= 1
             raise ConnectionError(f"{what} does not answer")
+        self.mutations += 1
         self.gone.add((what, key))
         if (what, key) in self.standing:
             self.log.append(f"-{what}")
@@ -113,6 +118,7 @@ class SimulatedPorts:
         if self._outside.fail.get("mail", 0):
             self._outside.fail["mail"] -= 1
             raise ConnectionError("mail does not answer")
+        self._outside.mutations += 1
         self._outside.mails.append(folder)
         await self._outside.hop()
         return Dispatch(2, 0)

@@ -31,6 +31,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._dead: set[str] = set()
         self.steps_of: dict[str, int] = {}
         self.kill_at: dict[str, int] = {}
+        self.on_step: Callable[[str, int], None] = lambda worker, count: None
         self.on_death: Callable[[str], None] = lambda worker: None
         self.errors: list[dict[str, Any]] = []
 
@@ -132,6 +133,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             return
         if worker is not None:
             count = self.steps_of[worker] = self.steps_of.get(worker, 0) + 1
+            self.on_step(worker, count)
             if self.kill_at.get(worker) == count:
                 self.kill(worker)
                 return

@@ -96,11 +96,11 @@ class World:
 
     def status(self, saga_id: str) -> dict[str, Any] | None:
         """The saga's newest status."""
-        newest = None
-        for record in self.broker.committed(self.topics.status, self.partitions):
+        for record in reversed(self.broker.committed(self.topics.status, self.partitions)):
             if record.key == saga_id.encode() and record.value:
-                newest = json.loads(record.value)
-        return newest
+                status: dict[str, Any] = json.loads(record.value)
+                return status
+        return None
 
     def state(self, saga_id: str) -> str | None:
         """The saga's newest state."""
@@ -108,8 +108,17 @@ class World:
         return status and status["state"]
 
     def run_until(self, condition: Callable[[], bool], seconds_most: float = 1_000_000.0) -> None:
-        """Run the world until the condition holds."""
-        self.loop.run_until(condition, seconds_most)
+        """Run the world until the condition, which looks at the broker, holds; asked when something became visible."""
+        seen = -1
+
+        def holds() -> bool:
+            nonlocal seen
+            if seen == self.broker.changes:
+                return False
+            seen = self.broker.changes
+            return condition()
+
+        self.loop.run_until(holds, seconds_most)
 
     def said_twice(self) -> list[tuple[str, str, str, str]]:
         """Every (saga, type, source, causation) that stands in the log more than once."""

@@ -21,7 +21,7 @@ from .answers import Answer, Refused
 from .bodies import LARGEST_BODY_BYTES, NOT_IMPLEMENTED, decompressed
 from .engine import Engine, Request
 from .sessions import Sessions
-from .statements import DEFAULT_FORMAT, read_statement
+from .statements import DEFAULT_FORMAT, first_word, read_statement
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,9 @@ class StoreServer:
         """The blocking part, in a thread."""
         default_format = said.get("default_format") or request.headers.get("X-ClickHouse-Format") or DEFAULT_FORMAT
         statement = read_statement(encoded(said.get("query", "")), decompressed(body, encoding), default_format)
+        if not first_word(statement.text):
+            # The engine answers such a statement with silence.
+            raise Refused(SYNTAX_ERROR, "Syntax error: the query does not begin with a word", "SYNTAX_ERROR")
         if request.method != "POST" and not statement.only_reads:
             raise Refused(READONLY, "Cannot execute query in readonly mode: use POST to write", "READONLY")
         asked = Request(

@@ -115,10 +115,10 @@ def read_insert(text: bytes) -> Statement:
 
 
 def format_of(text: bytes) -> str | None:
-    """The format that a trailing FORMAT clause names, if there is one."""
-    found, follows_format = None, False
-    for word in words_of(text):
-        if follows_format:
-            found = text[word.start : word.end].decode()
-        follows_format = word.upper == b"FORMAT"
-    return found
+    """The format that a trailing FORMAT clause names, if there is one; a column may be called format too."""
+    words = list(words_of(text))
+    for word, name, after in zip(words, words[1:], [*words[2:], None], strict=False):
+        is_last = after is None or after.upper == b"SETTINGS"
+        if word.upper == b"FORMAT" and is_last and text[word.end : name.start].isspace():
+            return text[name.start : name.end].decode()
+    return None

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.cli.doctor import processes
+from deploy.cli.doctor import doctor, processes
 from deploy.cli.down import down
 from deploy.cli.up import up
 from deploy.local.errors import PartNotReady
@@ -21,6 +22,7 @@ from deploy.local.files import read_object
 from deploy.local.mail import mail_answers
 from deploy.local.records import HOME_VARIABLE, Record, living, read_record
 from deploy.local.stack import Stack
+from producers.settings import Settings
 
 SMALL_STACK = Path(__file__).with_name("small_stack.py")
 Until = Callable[..., None]
@@ -246,3 +248,21 @@ def test_a_home_that_is_a_file_or_too_long_is_a_clear_mistake(
         stack = Stack(make_stack("mail").settings.model_copy(update={"home": home}))
         assert up(stack.settings, True, stack) == 2
         assert "SOMA_HOME" in capfd.readouterr().err
+
+
+def test_a_home_that_no_system_can_name_is_a_clear_mistake_for_every_verb(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / ("n" * 300))
+    assert [up(settings, True), down(settings), doctor(settings)] == [2, 2, 2]
+
+
+def test_an_up_while_the_supervisor_is_ending_starts_another(make_stack: MakeStack, pid_of: PidOf) -> None:
+    stack = make_stack("mail", "idler")
+    stack.up()
+    ending = pid_of(stack, "supervisor")
+    assert ending is not None
+    os.kill(ending, signal.SIGTERM)
+    while stack.status():
+        time.sleep(0.01)
+    stack.up()
+    assert pid_of(stack, "supervisor") not in (None, ending)
+    assert running_programs(stack.places.home) == ONE_OF_EACH

@@ -1,6 +1,8 @@
 """Making once per key and taking back for good, cut off and interleaved at every single touch of the disk."""
 
 import os
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ KEY = "c1/0123456789abcdef"
 TOUCHES = ("mkdir", "rename", "exists", "touch", "rmdir", "write_text", "is_dir")
 # More than the touches of any one call: the last rounds run to the end undisturbed.
 ENOUGH = 24
+AUDITED = {"open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "os.scandir", "shutil.rmtree", "shutil.copyfile"}
 
 
 @pytest.fixture
@@ -46,13 +49,13 @@ def leftovers(home: Path) -> list[Path]:
 @contextmanager
 def before_touch(number: int, act: Callable[[], object]) -> Iterator[None]:
     """Do `act` before the disk is touched for the given time."""
-    touched = 0
+    touched, this_thread = 0, threading.get_ident()
 
     def counting(original: Callable[..., Any]) -> Callable[..., Any]:
         def touch(*arguments: Any, **options: Any) -> Any:
             nonlocal touched
-            touched += 1
-            if touched == number:
+            touched += threading.get_ident() == this_thread
+            if touched == number and threading.get_ident() == this_thread:
                 act()
             return original(*arguments, **options)
 
@@ -64,14 +67,22 @@ def before_touch(number: int, act: Callable[[], object]) -> Iterator[None]:
         yield
 
 
-def killed_at_touch(number: int, act: Callable[[], object]) -> None:
-    """Run `act` in a forked child that is gone, without any tidying up, before the given touch of the disk."""
+def killed_at_touch(number: int, home: Path, act: Callable[[], object]) -> None:
+    """Run `act` in a forked child that is gone, without any tidying up, before it touches the disk for that time."""
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal number
+        if event in AUDITED and any(str(home) in str(argument) for argument in arguments):
+            number -= 1
+            if number == 0:
+                os._exit(9)
+
     child = os.fork()
     if child == 0:
         # Whatever happens, the child must not go on as a second test run.
         try:
-            with before_touch(number, lambda: os._exit(9)):
-                act()
+            sys.addaudithook(watch)
+            act()
         finally:
             os._exit(0)
     os.waitpid(child, 0)
@@ -166,10 +177,40 @@ def test_placing_at_any_moment_of_an_undo_leaves_nothing(home: Path, shelf: Shel
 
 
 @pytest.mark.parametrize("touch", range(1, ENOUGH))
+def test_an_attempt_that_wakes_up_at_any_moment_of_an_undo_makes_nothing(home: Path, shelf: Shelf, touch: int) -> None:
+    # Given an attempt that froze when all was ready to be renamed,
+    ready, go_on = threading.Event(), threading.Event()
+
+    def freeze(folder: Path) -> None:
+        fill(folder)
+        ready.set()
+        assert go_on.wait(10)
+
+    def place_slowly() -> None:
+        with suppress(AlreadyUndone):
+            shelf.place(KEY, freeze)
+
+    frozen = threading.Thread(target=place_slowly)
+    frozen.start()
+    assert ready.wait(10)
+
+    def wake_up() -> None:
+        go_on.set()
+        frozen.join()
+
+    # when it goes on in the midst of the undo, or after it, then nothing remains.
+    with before_touch(touch, wake_up):
+        Shelf(home, "blog", "site/posts").take_back(KEY)
+    wake_up()
+    assert placed(shelf) == []
+    assert not leftovers(home)
+
+
+@pytest.mark.parametrize("touch", range(1, ENOUGH))
 def test_placing_killed_at_any_moment_shows_nothing_or_all_and_can_be_repeated(
     home: Path, shelf: Shelf, touch: int
 ) -> None:
-    killed_at_touch(touch, lambda: shelf.place(KEY, fill))
+    killed_at_touch(touch, home, lambda: shelf.place(KEY, fill))
     assert placed(shelf) in ([], [["first.txt", "second.txt"]])
     shelf.place(KEY, fill)
     assert placed(shelf) == [["first.txt", "second.txt"]]
@@ -178,7 +219,7 @@ def test_placing_killed_at_any_moment_shows_nothing_or_all_and_can_be_repeated(
 
 @pytest.mark.parametrize("touch", range(1, ENOUGH))
 def test_placing_killed_at_any_moment_can_be_undone(home: Path, shelf: Shelf, touch: int) -> None:
-    killed_at_touch(touch, lambda: shelf.place(KEY, fill))
+    killed_at_touch(touch, home, lambda: shelf.place(KEY, fill))
     shelf.take_back(KEY)
     assert placed(shelf) == []
     assert not leftovers(home)
@@ -189,7 +230,7 @@ def test_an_undo_killed_at_any_moment_shows_nothing_or_all_and_can_be_repeated(
     home: Path, shelf: Shelf, touch: int
 ) -> None:
     shelf.place(KEY, fill)
-    killed_at_touch(touch, lambda: shelf.take_back(KEY))
+    killed_at_touch(touch, home, lambda: shelf.take_back(KEY))
     assert placed(shelf) in ([], [["first.txt", "second.txt"]])
     shelf.take_back(KEY)
     assert placed(shelf) == []
@@ -197,9 +238,9 @@ def test_an_undo_killed_at_any_moment_shows_nothing_or_all_and_can_be_repeated(
 
 
 @pytest.mark.parametrize("touch", range(1, ENOUGH))
-def test_a_late_attempt_killed_at_any_moment_after_the_undo_makes_nothing(shelf: Shelf, touch: int) -> None:
+def test_a_late_attempt_killed_at_any_moment_after_the_undo_makes_nothing(home: Path, shelf: Shelf, touch: int) -> None:
     shelf.take_back(KEY)
-    killed_at_touch(touch, lambda: shelf.place(KEY, fill))
+    killed_at_touch(touch, home, lambda: shelf.place(KEY, fill))
     assert placed(shelf) == []
 
 
@@ -213,7 +254,7 @@ def test_an_attempt_that_is_undone_and_then_killed_makes_nothing(home: Path, she
         undo.take_back(KEY)
 
     # when it dies at any later moment, then it has left nothing that could be seen.
-    killed_at_touch(touch, lambda: shelf.place(KEY, overtaken))
+    killed_at_touch(touch, home, lambda: shelf.place(KEY, overtaken))
     undo.take_back(KEY)
     assert placed(shelf) == []
 
