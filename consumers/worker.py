@@ -6,8 +6,13 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+
+from fast_depends import Provider
+from faststream import FastStream
+from faststream.kafka import KafkaBroker
 
 from consumers.kinds import SagaKind
 from consumers.runtime.breakers import Breaker, guarded
@@ -15,6 +20,7 @@ from consumers.runtime.calling import Caller
 from consumers.runtime.lane import Host
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
 from consumers.topics import apply
 from consumers.tracker.ledger import TrackerLedger, tracker_of
@@ -48,7 +54,10 @@ def _ledger(view: View, tenant: str, partition: int, partitions: int) -> Ledger:
 
 
 class Worker:
-    """Carries the participants named, or all. `member` names it among the group's members, stable over restarts."""
+    """Carries the participants named, or all, as the subscribers of one FastStream app.
+
+    `member` names it among the group's members, stable over restarts.
+    """
 
     def __init__(
         self, settings: Settings, kinds: tuple[SagaKind, ...], only: Iterable[str] = (), member: str | None = None
@@ -60,10 +69,12 @@ class Worker:
         wanted = set(only)
         known = {name for kind in kinds for name in kind.participants}
         if wanted - known:
-            raise ValueError(f"no such participant: {', '.join(sorted(wanted - known))}; there are {', '.join(sorted(known))}")
+            unknown, there = ", ".join(sorted(wanted - known)), ", ".join(sorted(known))
+            raise ValueError(f"no such participant: {unknown}; there are {there}")
         every = [role for kind in kinds for role in roles(kind, settings, self.host, self.breakers)]
         self._roles = [role for role in every if not wanted or role.name in wanted]
         self.groups: list[ParticipantGroup] = []
+        self._life = AsyncExitStack()
 
     @property
     def participants(self) -> list[str]:
@@ -71,11 +82,25 @@ class Worker:
         return [role.name for role in self._roles]
 
     async def start(self) -> None:
-        """See to the topics, and join every group at once. Raises what the cluster answers."""
-        await apply(self._settings, self._kinds)
+        """See to the topics, and join every group at once. Raises what the cluster answers; may then be tried again."""
         named = connection(self._settings)
         self.groups = [ParticipantGroup(role, self.host, named, self._member) for role in self._roles]
-        await asyncio.gather(*(group.start() for group in self.groups))
+        # The participants bring connections of their own; FastStream opens none beside them.
+        broker = KafkaBroker(self._settings.bootstrap_servers, consumer_only=True, apply_types=False, logger=None)
+        subscribers = [register(broker, group) for group in self.groups]
+        app = FastStream(broker, logger=None, provider=Provider(), lifespan=self._lifespan)
+        async with AsyncExitStack() as life:
+            await life.enter_async_context(app.lifespan_context())
+            life.push_async_callback(app.stop)
+            await app.start()
+            await asyncio.gather(*(subscriber.joined() for subscriber in subscribers))
+            self._life = life.pop_all()
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        """What is there before the first participant starts, and goes after the last one."""
+        await apply(self._settings, self._kinds)
+        yield
 
     async def is_ready(self, seconds: float) -> bool:
         """Whether, within so many seconds, every lane assigned to it is open."""
@@ -98,5 +123,5 @@ class Worker:
         return all(time.monotonic() - group.polled_at < POLL_SECONDS_MAX for group in self.groups)
 
     async def stop(self) -> None:
-        """Drain the lanes and leave the groups."""
-        await asyncio.gather(*(group.stop() for group in self.groups))
+        """Drain the lanes and leave the groups. May be called twice."""
+        await self._life.aclose()

@@ -18,10 +18,11 @@ def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
         return _refused(journal, item, f"there is no {view.graph.saga} {journal.saga_id}")
     if journal.participants and opens:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} was started before")
+    if journal.closed_at is None and item.message.type == view.engine_type(RetryItem):
+        # A saga that is being undone has ended, and its compensations can stand still.
+        return _redriven(journal, item)
     if journal.end is not None or journal.closed_at is not None:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} has ended: {_ended_as(journal, view)}")
-    if item.message.type == view.engine_type(RetryItem):
-        return _redriven(journal, item)
     return None
 
 

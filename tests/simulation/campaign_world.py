@@ -50,10 +50,12 @@ class Outside:
     world: World
     standing: set[tuple[str, str]] = field(default_factory=set)
     gone: set[tuple[str, str]] = field(default_factory=set)
+    making: str = ""
     log: list[str] = field(default_factory=list)
     mails: list[str] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)
     fail: dict[str, int] = field(default_factory=dict)
+    slow: dict[str, float] = field(default_factory=dict)
     mutations: int = 0
     before: Callable[[str], None] = lambda what: None
 
@@ -62,7 +64,9 @@ class Outside:
 
     async def make(self, what: str, key: str) -> None:
         await self.hop()
+        self.making = key
         self.before(what)
+        await asyncio.sleep(self.slow.get(key.split("/")[0], 0.0))
         self.mutations += 1
         if self.fail.get(what, 0):
             self.fail[what] -= 1
@@ -154,3 +158,7 @@ class CampaignWorld(World):
             Deliveries: "deliveries",
         }
         return {kind: SimulatedPorts(self.outside, what) for kind, what in named.items()}
+
+    def current_saga(self) -> str:
+        """The saga for which something is being made just now."""
+        return self.outside.making.split("/")[0]

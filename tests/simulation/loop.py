@@ -7,6 +7,7 @@ dead worker's callbacks are never run again: no `finally`, no farewell, as after
 import asyncio
 import contextvars
 import heapq
+import inspect
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -29,6 +30,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = itertools.count()
         self._dead: set[str] = set()
+        self._coroutines: dict[str, list[Any]] = {}
         self.steps_of: dict[str, int] = {}
         self.kill_at: dict[str, int] = {}
         self.on_step: Callable[[str, int], None] = lambda worker, count: None
@@ -85,6 +87,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
         # A task frozen by its worker's death is collected while pending; that is no mistake here.
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio offers no public switch
+        worker = WORKER.get() if context is None else context.get(WORKER)
+        if worker is not None:
+            self._coroutines.setdefault(worker, []).append(coro)
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -99,6 +104,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def kill(self, worker: str) -> None:
         """The worker stops at once; nothing of it is run again."""
         self._dead.add(worker)
+        for coroutine in self._coroutines.pop(worker, ()):
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
         self.on_death(worker)
 
     def is_dead(self, worker: str) -> bool:

@@ -23,7 +23,8 @@ class SimulatedTransport(Transport):
         self._epoch = 0
         self._positions: dict[str, int] = {}
         self._paused = False
-        self._poller: asyncio.Task[None] | None = None
+        self._pollers: list[asyncio.Task[None]] = []
+        self.slow: dict[str, float] = {}
 
     async def _hop(self) -> None:
         await asyncio.sleep(self._latency.uniform(0.0001, 0.001))
@@ -54,8 +55,8 @@ class SimulatedTransport(Transport):
 
     def seek(self, offsets: dict[str, int]) -> None:
         self._positions = dict(offsets)
-        if self._poller is None:
-            self._poller = asyncio.create_task(self._poll())
+        if not self._pollers:
+            self._pollers = [asyncio.create_task(self._poll(topic)) for topic in self.inputs]
 
     def pause(self) -> None:
         self._paused = True
@@ -64,16 +65,15 @@ class SimulatedTransport(Transport):
         self._paused = False
         self.broker.notify()
 
-    async def _poll(self) -> None:
+    async def _poll(self, topic: str) -> None:
         while True:
-            for topic in self.inputs:
-                if self._paused:
-                    break
+            if not self._paused:
                 records, position = self.broker.fetch(topic, self.partition, self._positions[topic])
                 self._positions[topic] = position
                 self.deliver(records)
             await self.broker.news()
             await self._hop()
+            await asyncio.sleep(self.slow.get(topic, 0.0))
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         await self._hop()
@@ -90,6 +90,6 @@ class SimulatedTransport(Transport):
             await self._hop()
 
     async def close(self) -> None:
-        if self._poller is not None:
-            self._poller.cancel()
-            self._poller = None
+        for poller in self._pollers:
+            poller.cancel()
+        self._pollers = []

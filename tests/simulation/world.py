@@ -1,5 +1,6 @@
 """A whole hub in one simulated process space: broker, workers with their lanes, and somebody who publishes commands."""
 
+import contextvars
 import json
 import random
 from collections import Counter
@@ -8,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from consumers.runtime.breakers import guarded
 from consumers.runtime.calling import Caller
 from consumers.runtime.graph import Graph
 from consumers.runtime.lane import Host, Lane
@@ -35,6 +37,9 @@ class World:
         self.random = random.Random(seed)
         self.partitions = 1
         self.lives = 0
+        self._context = contextvars.copy_context()
+        self.restart_after_seconds = RESTART_SECONDS
+        self.slow: dict[tuple[str, str], float] = {}
         self.ports = ports(self)
         self.tracker = f"{graph.saga}.tracker"
         self.topics = graph.schema.topics
@@ -45,7 +50,8 @@ class World:
                 self.broker.append(Outgoing(f"{participant}.state", partition, POSITION_KEY.encode(), empty))
 
     def _restart_later(self) -> None:
-        self.loop.call_later(RESTART_SECONDS, self.start_worker)
+        # In the world's own context: what a dead worker has asked for is never done.
+        self.loop.call_later(self.restart_after_seconds, self.start_worker, context=self._context)
 
     def start_worker(self, kill_at: int | None = None) -> None:
         """Start the worker; it dies before its callback number `kill_at`."""
@@ -57,13 +63,15 @@ class World:
 
     async def _work(self, name: str) -> None:
         host = Host(name, self.loop.time)
-        caller = Caller(self.graph, self.ports, self.loop.time)
+        ports, _ = guarded(self.ports, self.loop.time)
+        caller = Caller(self.graph, ports, self.loop.time)
         for participant in (*self.graph.participants, self.tracker):
             for partition in range(self.partitions):
                 remember = self._remembering(participant, partition)
                 transport = SimulatedTransport(
                     self.broker, participant, partition, remember().inputs, random.Random(self.random.random())
                 )
+                transport.slow = {topic: self.slow.get((participant, topic), 0.0) for topic in transport.inputs}
                 lane = Lane(f"{participant}.{partition}", host, transport, remember, caller)
                 transport.deliver = lane.push
                 self.loop.create_task(lane.run())
@@ -93,6 +101,10 @@ class World:
     def types(self, saga_id: str | None = None) -> list[str]:
         """The types of all committed events, in log order."""
         return [wire_type for wire_type, _ in self.events(saga_id)]
+
+    def bodies(self) -> list[tuple[str, dict[str, Any]]]:
+        """The types and bodies of all committed events, in log order."""
+        return [(kind, json.loads(record.value or b"{}")) for kind, record in self.events()]
 
     def status(self, saga_id: str) -> dict[str, Any] | None:
         """The saga's newest status."""

@@ -19,6 +19,7 @@ from .answers import Answer, Refused
 from .statements import Statement
 
 BAD_SETTING_NAME = 115
+NOT_ENOUGH_SPACE = 243
 SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
@@ -86,6 +87,9 @@ class Engine:
             return run_on(handle, request, self.rows_folder)
         except Refused:
             raise
+        except OSError as error:
+            # The rows' file could not be written. ClickHouse's own word for it, which clients know to be worth a retry.
+            raise Refused(NOT_ENOUGH_SPACE, f"Cannot keep the rows: {error}", "NOT_ENOUGH_SPACE") from error
         except Exception as error:
             raise Refused.from_engine(error) from error
         finally:

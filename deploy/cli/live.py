@@ -1,0 +1,128 @@
+"""How a saga's progress is shown: drawn anew on a terminal, a line per change elsewhere."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Protocol
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from deploy.cli.talking import printable, say
+from schemas.status import SagaStatus, StepStatus
+
+SIGNS = {
+    "running": ("▸", "cyan"),
+    "waiting": ("…", "yellow"),
+    "delayed": ("↻", "yellow"),
+    "held": ("■", "red"),
+    "done": ("✓", "green"),
+    "refused": ("✗", "red"),
+    "failed": ("✗", "red"),
+    "stuck": ("■", "red"),
+    "undone": ("↩", "magenta"),
+    "skipped": ("-", "dim"),
+}
+BUSY = frozenset({"running", "waiting", "delayed", "held", "stuck"})
+
+
+class View(Protocol):
+    """Where a saga's progress is shown."""
+
+    def show(self, status: SagaStatus) -> None:
+        """Show this status instead of the one before."""
+
+    def pause(self) -> None:
+        """Leave the screen to somebody else until the next `show`."""
+
+
+class Lines:
+    """A line on stderr for every step and state that changed."""
+
+    def __init__(self) -> None:
+        self._before: SagaStatus | None = None
+
+    def show(self, status: SagaStatus) -> None:
+        """See `View`."""
+        say(*changes_between(self._before, status))
+        self._before = status
+
+    def pause(self) -> None:
+        """See `View`; lines stay where they are."""
+
+
+class Screen:
+    """The steps of the story, drawn anew several times a second on stderr; `story` names those that are still to come."""
+
+    def __init__(self, console: Console, story: Iterable[str]) -> None:
+        self._console, self._story = console, tuple(story)
+        self._status: SagaStatus | None = None
+        self._live: Live | None = None
+
+    def show(self, status: SagaStatus) -> None:
+        """See `View`."""
+        self._status = status
+        if self._live is None:
+            self._live = Live(console=self._console, get_renderable=self._drawn, refresh_per_second=8)
+            self._live.start()
+        self._live.refresh()
+
+    def pause(self) -> None:
+        """See `View`; what was drawn last stays."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
+
+    def _drawn(self) -> Group:
+        assert self._status is not None
+        return drawn(self._status, self._story, datetime.now(UTC))
+
+
+def drawn(status: SagaStatus, story: Iterable[str], now: datetime) -> Group:
+    """A saga as a table of its steps under a progress bar."""
+    head = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=100, completed=status.progress_percent, width=32)
+    head.add_row(Text(printable(status.saga_id), "bold"), bar, f"{status.progress_percent} %", Text(status.state))
+    steps = Table.grid(padding=(0, 2))
+    for step in status.steps:
+        sign, style = SIGNS[step.state]
+        tried = f"attempt {step.attempts}" if step.attempts > 1 else ""
+        steps.add_row(Text(f" {sign}", style), step.name, Text(step.state, style), seconds_of(step, now), tried)
+    known = {step.name for step in status.steps}
+    if status.outcome is None:
+        for name in story:
+            if name not in known:
+                steps.add_row(Text(" ·", "dim"), Text(name, "dim"))
+    cause = [Text(f"   {printable(status.cause)}", "red")] if status.cause else []
+    return Group(head, steps, *cause)
+
+
+def changes_between(before: SagaStatus | None, after: SagaStatus) -> Iterator[str]:
+    """What is new, a line each."""
+    known = {step.name: step.state for step in before.steps} if before else {}
+    clock = after.updated_at.astimezone().strftime("%H:%M:%S")
+    for step in after.steps:
+        if known.get(step.name) != step.state:
+            took = seconds_of(step, after.updated_at) if step.state in ("done", "refused") else ""
+            tried = f" at attempt {step.attempts}" if step.attempts > 1 else ""
+            yield f"{clock} {after.progress_percent:3} %  {step.name}: {step.state}{tried}{f' in {took}' if took else ''}"
+    if before is None or before.state != after.state:
+        why = after.cause or (after.waiting_for and f"waits for {after.waiting_for}")
+        yield printable(f"{clock} {after.progress_percent:3} %  {after.saga_id} is {after.state}{f': {why}' if why else ''}")
+
+
+def line_of(status: SagaStatus) -> str:
+    """A saga's standing in one line."""
+    busy = ", ".join(f"{step.name} {step.state}" for step in status.steps if step.state in BUSY)
+    clock = status.updated_at.astimezone().strftime("%H:%M:%S")
+    why = status.cause or busy
+    return printable(f"{clock} {status.saga_id} {status.state} {status.progress_percent} %{f': {why}' if why else ''}")
+
+
+def seconds_of(step: StepStatus, now: datetime) -> str:
+    """How long the step took, or has been taking."""
+    if step.started_at is None or step.state == "skipped":
+        return ""
+    return f"{max(0.0, ((step.ended_at or now) - step.started_at).total_seconds()):.1f} s"

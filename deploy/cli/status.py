@@ -1,0 +1,88 @@
+"""`soma status [ID]`: where the sagas stand."""
+
+import asyncio
+from contextlib import aclosing
+
+from rich.console import Console
+from rich.text import Text
+
+from deploy.cli.query import print_table
+from deploy.cli.talking import Invalid, chosen, ended, exit_code_of, printable, show, talk
+from producers.client import Client
+from producers.settings import Settings
+from schemas.status import FINAL_STATES, STANDING_STATES, SagaStatus
+
+# Between a saga's first event and its first status there is a transaction of the tracker's.
+FIRST_STATUS_WITHIN_SECONDS = 2.0
+COLUMNS = ["id", "saga", "state", "progress", "waits for / cause", "updated"]
+
+
+def status(settings: Settings, saga_id: str | None, saga: str | None, as_json: bool) -> int:
+    """Print the newest status of every saga, or of one with its steps; blocks.
+
+    Returns 0; for one saga 1 where it ended otherwise than completed or stands still, 2 where it is not known; 3 where
+    Kafka does not answer.
+    """
+
+    async def work(client: Client) -> int:
+        kinds = chosen(settings, saga)
+        if saga_id is None:
+            found = [one for kind in kinds for one in (await client.statuses(kind)).values()]
+            found.sort(key=lambda one: one.updated_at)
+            if as_json:
+                show({"sagas": [one.model_dump(mode="json") for one in found]})
+            else:
+                print_table(COLUMNS, [list(row_of(one)) for one in found])
+            return 0
+        known = await status_of(client, kinds, saga_id)
+        if as_json:
+            show(known.model_dump(mode="json"))
+        else:
+            print_status(known)
+        return exit_code_of(known.state)
+
+    return talk(settings, work)
+
+
+async def status_of(client: Client, kinds: list[str], saga_id: str) -> SagaStatus:
+    """The newest status of one saga; raises `Invalid` where nobody knows it."""
+
+    async def first(kind: str) -> SagaStatus:
+        async with aclosing(client.watch_status(kind, saga_id)) as found:
+            return await anext(found)
+
+    looking = [asyncio.create_task(first(kind)) for kind in kinds]
+    try:
+        done, _ = await asyncio.wait(
+            looking, timeout=FIRST_STATUS_WITHIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            raise Invalid(f"there is no saga {printable(saga_id)}; `soma status` lists them")
+        return next(iter(done)).result()
+    finally:
+        await ended(*looking)
+
+
+def row_of(one: SagaStatus) -> tuple[str, ...]:
+    """One saga as a row of the list."""
+    what = one.cause or (f"waits for {one.waiting_for}" if one.waiting_for else "")
+    updated = one.updated_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return printable(one.saga_id), one.saga, one.state, f"{one.progress_percent} %", printable(what), updated
+
+
+def print_status(one: SagaStatus) -> None:
+    """One saga in full, for people, on stdout."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(f"{printable(one.saga_id)} ({one.saga}): {one.state}, {one.progress_percent} %"))
+    for step in one.steps:
+        tried = f", attempt {step.attempts}" if step.attempts > 1 else ""
+        said = f" → {step.said}" if step.said else ""
+        freed = f" [{step.item}]" if step.item and step.state in STANDING_STATES else ""
+        console.print(Text(f"  {step.state:<9} {step.name}{tried}{said}{printable(freed)}"))
+    for name, value in (("waits for", one.waiting_for), ("until", one.deadline), ("cause", one.cause)):
+        if value is not None:
+            console.print(Text(f"  {name}: {printable(value)}"))
+    if one.state in STANDING_STATES:
+        console.print(Text(f"  `soma stuck retry {printable(one.saga_id)}` tries again"))
+    elif one.state not in FINAL_STATES and one.waiting_for:
+        console.print(Text(f"  `soma approve {printable(one.saga_id)}` or `soma reject {printable(one.saga_id)}`"))

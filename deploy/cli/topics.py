@@ -1,0 +1,62 @@
+"""`soma topics plan|apply`: the topics the hub needs on its cluster."""
+
+from typing import Literal
+
+from consumers.topics import Plan, WantedTopic, apply, plan
+from deploy.cli.query import print_table
+from deploy.cli.talking import kinds_of, say, show, talk
+from producers.client import Client
+from producers.settings import Settings
+
+COLUMNS = ["topic", "partitions", "replication", "configuration"]
+
+
+def topics_plan(settings: Settings, as_json: bool) -> int:
+    """Print what is missing on the cluster and what differs; changes nothing. Blocks.
+
+    Returns 0, 2 where topics that are there cannot be used as they are, 3 where Kafka does not answer.
+    """
+
+    async def work(client: Client) -> int:
+        found = await plan(settings, kinds_of(settings))
+        tell(found, as_json, "missing")
+        return 2 if found.differing else 0
+
+    return talk(settings, work)
+
+
+def topics_apply(settings: Settings, begin_from: Literal["beginning", "now"] | None, as_json: bool) -> int:
+    """Create what is missing, and give participants without a position their first one; blocks.
+
+    Returns 0, 2 where topics that are there cannot be used (nothing is changed then), 3 where Kafka does not answer.
+    """
+
+    async def work(client: Client) -> int:
+        tell(await apply(settings, kinds_of(settings), begin_from), as_json, "created")
+        return 0
+
+    return talk(settings, work)
+
+
+def tell(found: Plan, as_json: bool, what_of_them: str) -> None:
+    """Print a plan: the topics on stdout, the words about them on stderr."""
+    if as_json:
+        missing = [
+            {
+                "name": topic.name,
+                "partitions": topic.partitions,
+                "replication": topic.replication,
+                "configuration": topic.configuration,
+            }
+            for topic in found.missing
+        ]
+        show({"missing": missing, "differing": list(found.differing)})
+    elif found.missing:
+        print_table(COLUMNS, [_row(topic) for topic in found.missing])
+    say(*found.differing)
+    say(f"topics {what_of_them}: {len(found.missing)}" if found.missing else "every topic is there")
+
+
+def _row(topic: WantedTopic) -> list[str]:
+    configuration = " ".join(f"{name}={value}" for name, value in topic.configuration.items())
+    return [topic.name, str(topic.partitions), str(topic.replication), configuration]

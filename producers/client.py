@@ -1,0 +1,319 @@
+"""A small client for other programs: publish a command, hear its answer, follow the status of sagas."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from producers.cluster import connection
+from producers.errors import NotReachable, Unreadable
+from producers.headers import COMMAND_BYTES_MAX, NOOP_TYPE, Heard, body_of, headers_for, read, traceparent_of, type_of
+from producers.records import Record, partition_of
+from producers.settings import Settings
+from schemas.dead_letter import DeadLetter
+from schemas.engine import CommandRefused
+from schemas.status import SagaStatus
+from schemas.topics import SagaTopics
+
+REACHABLE_WITHIN_SECONDS = 8.0
+SILENCE_SECONDS_MAX = 10.0
+POLL_MILLISECONDS = 200
+
+
+@dataclass(frozen=True)
+class Published:
+    """A command that Kafka has taken, and from where on its answer may stand in the topics of answers."""
+
+    saga: str
+    saga_id: str
+    id: str
+    topic: str
+    partition: int
+    offset: int
+    answers_from: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command led to: an event, a refusal, or a dead letter where nobody could read or carry it out."""
+
+    kind: Literal["event", "refused", "dead"]
+    type: str
+    reason: str
+    body: dict[str, Any]
+
+
+class Client:
+    """Speaks and listens as any other program may; belongs to no consumer group and leaves nothing behind.
+
+    Use it as an async context manager. Everything raises `NotReachable`, which names the address, where Kafka does not
+    answer or lacks the topics.
+    """
+
+    def __init__(self, settings: Settings, source: str = "soma.client") -> None:
+        self._settings, self._source = settings, source
+        self._connection = connection(settings)
+        self._producer: AIOKafkaProducer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+        self._counts: dict[str, int] = {}
+
+    async def __aenter__(self) -> Self:
+        self._admin = AIOKafkaAdminClient(**self._connection)
+        try:
+            async with asyncio.timeout(REACHABLE_WITHIN_SECONDS):
+                await self._admin.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._admin.close()
+            raise self._unreachable(error) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._producer is not None:
+            try:
+                async with asyncio.timeout(3.0):
+                    await self._producer.stop()
+            except (KafkaError, OSError, TimeoutError):
+                # What was acknowledged is there; what was not has been reported where it was sent.
+                pass
+        if self._admin is not None:
+            await self._admin.close()
+
+    async def publish(
+        self, saga: str, wire_type: str, saga_id: str, body: Mapping[str, Any], message_id: str | None = None
+    ) -> Published:
+        """Say a command, once, and return where it stands.
+
+        With the `message_id` of an earlier try the command counts once. Raises `Unreadable` for what no consumer would
+        take: a key or an id that is too long, a body above 256 kB.
+        """
+        topics = SagaTopics.of(saga)
+        key, identity, now = saga_id.encode(errors="replace"), message_id or str(uuid.uuid4()), time.time()
+        value = msgspec.json.encode(body)
+        headers = headers_for(
+            wire_type=wire_type,
+            message_id=identity,
+            source=self._source,
+            saga_id=saga_id,
+            at=now,
+            tenant=self._settings.tenant,
+            traceparent=traceparent_of(saga_id, identity),
+        )
+        body_of(read(Record(topics.commands, 0, 0, now, key, value, headers), ""))
+        if len(value) > COMMAND_BYTES_MAX:
+            raise Unreadable(f"a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(value)}")
+        partition = partition_of(key, await self._count(topics.commands))
+        starts = dict.fromkeys((topics.events, topics.dead), 0)
+        if message_id is None:
+            starts = await self._ends({TopicPartition(topic, partition) for topic in starts})
+        try:
+            producer = await self._started()
+            sent = await producer.send_and_wait(topics.commands, value, key, partition, headers=list(headers))
+        except (KafkaError, OSError) as error:
+            raise self._unreachable(error) from error
+        return Published(saga, saga_id, identity, sent.topic, sent.partition, sent.offset, starts)
+
+    async def answer_to(self, published: Published) -> Answer:
+        """Wait until the command is answered; for ever, unless the caller sets a timeout."""
+        starts = {TopicPartition(topic, published.partition): at for topic, at in published.answers_from.items()}
+        async with self._reader(starts) as reader:
+            async for record in _live(reader):
+                answer = _answer_in(record, published)
+                if answer is not None:
+                    return answer
+        raise AssertionError("a live reader never ends")
+
+    async def statuses(self, saga: str, saga_id: str | None = None) -> dict[str, SagaStatus]:
+        """The newest status of every saga of this kind, or of one, by saga id; the one that changed last stands last."""
+        async with self._reader(await self._partitions(SagaTopics.of(saga).status, saga_id)) as reader:
+            return await self._newest(reader, saga_id)
+
+    async def watch_status(self, saga: str, saga_id: str | None = None) -> AsyncGenerator[SagaStatus, None]:
+        """The newest status of every saga of this kind, or of one, and then each change as it is said; never ends.
+
+        Who leaves it early closes it (`contextlib.aclosing`), for it holds a connection.
+        """
+        async with self._reader(await self._partitions(SagaTopics.of(saga).status, saga_id)) as reader:
+            for status in (await self._newest(reader, saga_id)).values():
+                yield status
+            async for record in _live(reader):
+                changed = _status_in(record, saga_id)
+                if changed is not None:
+                    yield changed
+
+    async def facts(
+        self, saga: str, saga_id: str, since: Published | None = None
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Every event said about one saga so far, as (wire type, body).
+
+        Reads the saga's partition from its beginning or, if it is known that nothing was said before, `since` a command.
+        """
+        found: list[tuple[str, dict[str, Any]]] = []
+        topic = SagaTopics.of(saga).events
+        starts = await self._partitions(topic, saga_id)
+        if since is not None:
+            starts = dict.fromkeys(starts, since.answers_from[topic])
+        async with self._reader(starts) as reader:
+            async for record in self._until_now(reader):
+                heard = _heard(record)
+                if heard is not None and heard.saga_id == saga_id:
+                    found.append((heard.type, msgspec.json.decode(heard.body)))
+        return found
+
+    async def dead_letters(self, saga: str) -> list[DeadLetter]:
+        """Every dead letter of this saga kind, oldest first."""
+        found: list[DeadLetter] = []
+        async with self._reader(await self._partitions(SagaTopics.of(saga).dead)) as reader:
+            async for record in self._until_now(reader):
+                letter = _letter_in(record)
+                if letter is not None:
+                    found.append(letter)
+        return sorted(found, key=lambda letter: letter.at)
+
+    async def _newest(self, reader: AIOKafkaConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
+        found: dict[str, SagaStatus] = {}
+        async for record in self._until_now(reader):
+            status = _status_in(record, saga_id)
+            if status is not None:
+                found[status.saga_id] = status
+        return dict(sorted(found.items(), key=lambda one: one[1].updated_at))
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            # An idempotent producer that gives up early cannot know whether its record is there.
+            producer = AIOKafkaProducer(**self._connection, enable_idempotence=True, request_timeout_ms=120_000)
+            await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def _count(self, topic: str) -> int:
+        if topic not in self._counts:
+            assert self._admin is not None
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS_MAX):
+                    (described,) = await self._admin.describe_topics([topic])
+            except (KafkaError, OSError, TimeoutError) as error:
+                raise self._unreachable(error) from error
+            if not described["partitions"]:
+                raise NotReachable(
+                    f"Kafka at {self._settings.bootstrap_servers} has no topic {topic}: `soma up` or `soma topics apply`"
+                )
+            self._counts[topic] = len(described["partitions"])
+        return self._counts[topic]
+
+    async def _partitions(self, topic: str, saga_id: str | None = None) -> dict[TopicPartition, int]:
+        count = await self._count(topic)
+        chosen = range(count) if saga_id is None else (partition_of(saga_id.encode(errors="replace"), count),)
+        return {TopicPartition(topic, partition): 0 for partition in chosen}
+
+    async def _ends(self, partitions: set[TopicPartition]) -> dict[str, int]:
+        for partition in partitions:
+            await self._count(partition.topic)
+        async with self._reader(dict.fromkeys(partitions, 0)) as reader:
+            return {partition.topic: end for partition, end in (await reader.end_offsets(list(partitions))).items()}
+
+    @asynccontextmanager
+    async def _reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
+        """A reader of committed records, from these offsets on; what retention has removed is passed over."""
+        reader = AIOKafkaConsumer(
+            **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+        )
+        try:
+            async with asyncio.timeout(REACHABLE_WITHIN_SECONDS):
+                await reader.start()
+                reader.assign(list(starts))
+                for partition, beginning in (await reader.beginning_offsets(list(starts))).items():
+                    reader.seek(partition, max(beginning, starts[partition]))
+        except (KafkaError, OSError, TimeoutError) as error:
+            await reader.stop()
+            raise self._unreachable(error) from error
+        try:
+            yield reader
+        finally:
+            await reader.stop()
+
+    async def _until_now(self, reader: AIOKafkaConsumer) -> AsyncIterator[Record]:
+        """Every record up to the end as it is at the beginning of the call."""
+        ends = await reader.end_offsets(list(reader.assignment()))
+        heard_at = time.monotonic()
+        while behind := [partition for partition, end in ends.items() if await reader.position(partition) < end]:
+            for batch in (await reader.getmany(*behind, timeout_ms=POLL_MILLISECONDS)).values():
+                heard_at = time.monotonic()
+                for record in batch:
+                    yield _record(record)
+            if time.monotonic() - heard_at > SILENCE_SECONDS_MAX:
+                raise self._unreachable(TimeoutError("it no longer answers"))
+
+    def _unreachable(self, error: BaseException) -> NotReachable:
+        why = str(error) or type(error).__name__
+        return NotReachable(f"Kafka at {self._settings.bootstrap_servers} is not reachable ({why}): `soma up` starts it")
+
+
+async def _live(reader: AIOKafkaConsumer) -> AsyncIterator[Record]:
+    while True:
+        for batch in (await reader.getmany(timeout_ms=POLL_MILLISECONDS)).values():
+            for record in batch:
+                yield _record(record)
+
+
+def _record(record: Any) -> Record:
+    at = record.timestamp / 1000
+    return Record(record.topic, record.partition, record.offset, at, record.key, record.value, tuple(record.headers))
+
+
+def _heard(record: Record) -> Heard | None:
+    if type_of(record.headers) == NOOP_TYPE:
+        return None
+    try:
+        return read(record, "")
+    except Unreadable:
+        return None
+
+
+def _status_in(record: Record, saga_id: str | None) -> SagaStatus | None:
+    if record.value is None or (saga_id is not None and record.key != saga_id.encode(errors="replace")):
+        return None
+    try:
+        return SagaStatus.model_validate_json(record.value)
+    except ValidationError:
+        return None
+
+
+def _letter_in(record: Record) -> DeadLetter | None:
+    try:
+        return DeadLetter.model_validate_json(record.value or b"")
+    except ValidationError:
+        return None
+
+
+def _answer_in(record: Record, published: Published) -> Answer | None:
+    if record.topic == SagaTopics.of(published.saga).dead:
+        return _dead_answer(_letter_in(record), published)
+    heard = _heard(record)
+    if heard is None or heard.saga_id != published.saga_id or heard.causation != published.id:
+        return None
+    body = body_of(heard)
+    refused = heard.type == CommandRefused.type_in(published.saga)
+    return Answer("refused" if refused else "event", heard.type, str(body.get("reason", "")) if refused else "", body)
+
+
+def _dead_answer(letter: DeadLetter | None, published: Published) -> Answer | None:
+    if letter is None:
+        return None
+    stood, meant = letter.origin, (published.topic, published.partition, published.offset)
+    is_ours = stood is not None and (stood.topic, stood.partition, stood.offset) == meant
+    # A command whose step failed is named by its item, `<step>/<the command's id>`.
+    if not is_ours and (letter.item is None or letter.item.partition("/")[2] != published.id):
+        return None
+    return Answer("dead", letter.type or "", letter.reason, letter.model_dump(mode="json"))

@@ -1,0 +1,88 @@
+"""The campaign as it ships, in a worker that dies where a test asks it to.
+
+A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to that moment takes the file away, notes the
+crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect is made,
+nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not know).
+"""
+
+import asyncio
+import inspect
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from consumers import app
+from consumers.kinds import SagaKind
+
+FOLDER = "SOMA_FAULTS"
+LOG = "crash-points.log"
+
+
+def die_if_asked(moment: str) -> None:
+    """Kill this process at once if a test has left a file for the moment."""
+    folder = Path(os.environ[FOLDER])
+    try:
+        (folder / moment).unlink()
+    except FileNotFoundError:
+        return
+    with (folder / LOG).open("a") as log:
+        log.write(f"{moment}\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingPort:
+    """A port whose worker may die right after the effect was made."""
+
+    def __init__(self, name: str, port: object) -> None:
+        self._name, self._port = name, port
+
+    def __getattr__(self, method: str) -> Any:
+        found = getattr(self._port, method)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def call(*args: Any, **named: Any) -> Any:
+            await slowly(f"{self._name}.{method}")
+            result = await found(*args, **named)
+            die_if_asked(f"inside {self._name}.{method}")
+            die_if_asked("inside any")
+            return result
+
+        call.__name__ = method
+        return call
+
+
+async def slowly(call: str) -> None:
+    """Wait first, where a test has left `slow <Port>.<method>` with a number of seconds in it."""
+    path = Path(os.environ[FOLDER]) / f"slow {call}"
+    if path.exists():
+        await asyncio.sleep(float(path.read_text()))
+
+
+def dying(commit: Callable[..., Any]) -> Callable[..., Any]:
+    """A commit before or after which its worker may die."""
+
+    async def commit_transaction(producer: AIOKafkaProducer) -> None:
+        die_if_asked("sent")
+        await commit(producer)
+        die_if_asked("committed")
+
+    return commit_transaction
+
+
+def sagas() -> tuple[SagaKind, ...]:
+    """The shipped sagas over ports that die; `SOMA_APPLICATION=tests.faults.application:sagas`."""
+    AIOKafkaProducer.commit_transaction = dying(AIOKafkaProducer.commit_transaction)
+    return tuple(replace(kind, ports=_dying_ports(kind)) for kind in app.sagas())
+
+
+def _dying_ports(kind: SagaKind) -> Callable[[Any], dict[type, object]]:
+    def ports(settings: Any) -> dict[type, object]:
+        return {port: DyingPort(port.__name__, adapter) for port, adapter in kind.ports(settings).items()}
+
+    return ports

@@ -1,0 +1,72 @@
+"""Workers, sink and supervisor killed while campaigns run on the real broker; afterwards nothing is lost or doubled."""
+
+import mailbox
+import random
+import time
+from collections import Counter
+from itertools import cycle
+
+import pytest
+
+from tests.faults.hub import BRIEF, FINAL, TOPICS, Hub, eventually, names
+from tests.faults.witness import said_twice
+
+INSIDE = ("inside any", "sent", "committed", "inside Blog.publish", "inside Outbox.send", "sent", "inside any")
+
+
+@pytest.mark.timeout(500)
+def test_twenty_kills_during_three_hundred_campaigns_lose_and_double_nothing(hub: Hub) -> None:
+    sagas = names(300, seed=time.time_ns())
+    drawn = random.Random(7)
+    moments = cycle(INSIDE)
+    kills: Counter[str] = Counter()
+    asked: str | None = None
+    waiting = list(sagas)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        for saga in waiting[:10]:
+            hub.publish("campaign.start", saga, BRIEF, f"start-{saga}")
+        del waiting[:10]
+        if asked is None and kills["worker, inside"] < 12 and hub.pid("worker"):
+            asked = next(moments)
+            hub.ask_to_die(asked)
+        if asked and hub.has_died(asked):
+            kills["worker, inside"] += 1
+            asked = None
+        part = drawn.choice(("sink", "supervisor", "worker"))
+        if sum(kills.values()) - kills["worker, inside"] < 10 and kills[part] < 4 and hub.kill(part):
+            kills[part] += 1
+        time.sleep(0.2)
+        if not waiting and sum(kills.values()) >= 20 and kills["worker, inside"] >= 12:
+            break
+    assert sum(kills.values()) >= 20, kills
+    assert len(hub.crash_points()) >= 10
+
+    def ended() -> bool:
+        states = hub.states()
+        print(time.monotonic(), Counter(states.get(saga) for saga in sagas))
+        return all(states.get(saga) in FINAL for saga in sagas)
+
+    eventually(ended, seconds=180, every=1.0)
+    states = hub.states()
+    assert {saga: states[saga] for saga in sagas if states[saga] != "completed"} == {}
+    records = hub.records()
+    assert said_twice(records) == []
+    mails = [mail for mail in mailbox.Maildir(hub.stack.places.mail, create=False)]
+    by_recipient: dict[tuple[str, str], set[str]] = {}
+    for mail in mails:
+        by_recipient.setdefault((mail["X-Saga-Id"] or mail["Message-ID"], mail["To"]), set()).add(mail["Message-ID"])
+    assert len({mail["Message-ID"] for mail in mails}) >= 2 * len(sagas)
+    assert all(len(ids) == 1 for ids in by_recipient.values())
+    eventually(lambda: hub.clickhouse_difference() == set(), seconds=60, every=1.0)
+    print(f"kills: {dict(kills)}; crash points: {Counter(hub.crash_points())}; raw mails: {len(mails)}")
+
+
+@pytest.mark.parametrize("moment", ["inside Blog.publish", "inside Outbox.send", "sent", "committed"])
+def test_a_worker_killed_at_this_moment_says_nothing_twice(hub: Hub, moment: str) -> None:
+    (saga,) = names(1, seed=time.time_ns())
+    hub.ask_to_die(moment)
+    hub.publish("campaign.start", saga, BRIEF, f"start-{saga}")
+    eventually(lambda: hub.states().get(saga) == "completed", seconds=60)
+    assert hub.has_died(moment)
+    assert said_twice(hub.records(TOPICS.events)) == []

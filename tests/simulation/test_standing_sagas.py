@@ -1,0 +1,171 @@
+"""What cannot go on stands still visibly, and its verb frees it; what kills or blocks a worker does so to itself only."""
+
+import asyncio
+
+import pytest
+
+from producers.headers import read
+from tests.simulation.campaign_world import BRIEF, CampaignWorld
+from tests.simulation.loop import Deadlock
+from tests.simulation.stories import SAGA
+
+WITHOUT_REVIEW = BRIEF | {"review": "none"}
+
+
+def world_with(**fail: int) -> CampaignWorld:
+    """A running world in which calls of these things fail so often."""
+    world = CampaignWorld()
+    world.outside.fail = {name.replace("undo_", "-"): count for name, count in fail.items()}
+    world.start_worker()
+    return world
+
+
+def standing_item(world: CampaignWorld, state: str) -> tuple[str, str, str]:
+    """Participant, step and item of the step that stands still."""
+    status = world.status(SAGA)
+    assert status is not None
+    (step,) = (step for step in status["steps"] if step["state"] == state)
+    return step["participant"], step["item"].partition("/")[0], step["item"]
+
+
+def retry(world: CampaignWorld, state: str, message_id: str) -> None:
+    """Ask the door to try the standing item again."""
+    participant, step, item = standing_item(world, state)
+    body = {"participant": participant, "step": step, "item": item}
+    world.publish("campaign.item.retry", SAGA, body, message_id)
+
+
+def answer(world: CampaignWorld, message_id: str) -> list[str]:
+    """The types of the events that a command led to."""
+    return [kind for kind, record in world.events() if read(record, "").causation == message_id]
+
+
+def test_a_compensation_that_spends_its_budget_stands_stuck_until_it_is_retried() -> None:
+    world = world_with(undo_picture=11)
+    world.outside.refuse = {"page"}
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    world.run_until(lambda: world.state(SAGA) == "stuck")
+    status = world.status(SAGA)
+    assert status is not None and "picture does not answer" in status["cause"]
+    retry(world, "stuck", "retry-1")
+    world.run_until(lambda: world.state(SAGA) == "compensated")
+    assert world.outside.standing == set()
+    assert world.said_twice() == []
+
+
+def test_a_retry_sent_the_moment_the_status_says_stuck_is_never_refused() -> None:
+    for seed in range(20):
+        world = CampaignWorld(seed)
+        world.outside.fail, world.outside.refuse = {"-picture": 11}, {"page"}
+        # The door hears its events late, and its commands at once.
+        world.slow["campaign.review", "campaign.events"] = 2.0
+        world.start_worker()
+        world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+        world.run_until(lambda: world.state(SAGA) == "stuck")
+        retry(world, "stuck", "retry-1")
+        world.run_until(lambda: bool(answer(world, "retry-1")))
+        assert answer(world, "retry-1") == ["campaign.item.resumed"]
+
+
+def test_a_pivot_that_fails_is_held_and_goes_on_when_it_is_retried() -> None:
+    world = world_with(mail=8)
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    world.run_until(lambda: world.state(SAGA) == "held")
+    world.publish("campaign.cancel", SAGA, {"reason": "too late"}, "cancel")
+    world.run_until(lambda: bool(answer(world, "cancel")))
+    assert answer(world, "cancel") == ["campaign.command.refused"]
+    retry(world, "held", "retry-1")
+    world.run_until(lambda: world.state(SAGA) == "completed")
+    assert len(world.outside.mails) == 1
+
+
+def test_a_retry_of_nothing_is_refused() -> None:
+    world = world_with()
+    world.publish("campaign.start", SAGA, BRIEF)
+    world.run_until(lambda: world.state(SAGA) == "waiting")
+    body = {"participant": "campaign.studio", "step": "draft_content", "item": "draft_content/x"}
+    world.publish("campaign.item.retry", SAGA, body, "retry-1")
+    world.run_until(lambda: bool(answer(world, "retry-1")))
+    assert answer(world, "retry-1") == ["campaign.command.refused"]
+
+
+def test_a_command_before_the_deadline_beats_it_even_when_the_worker_was_away() -> None:
+    world = world_with()
+    world.publish("campaign.start", SAGA, BRIEF)
+    world.run_until(lambda: world.state(SAGA) == "waiting")
+    world.loop.kill("worker-1")
+    world.loop.call_later(30.0, world.publish, "campaign.approve", SAGA, {"reviewer": "ada"}, "approve")
+    world.run_until(lambda: world.state(SAGA) in ("completed", "expired"))
+    assert world.state(SAGA) == "completed"
+
+
+def test_a_command_after_the_deadline_is_refused_even_if_it_is_heard_first() -> None:
+    world = world_with()
+    world.publish("campaign.start", SAGA, BRIEF)
+    world.run_until(lambda: world.state(SAGA) == "waiting")
+    world.restart_after_seconds = 60.0
+    world.loop.kill("worker-1")
+    world.loop.call_later(50.0, world.publish, "campaign.approve", SAGA, {"reviewer": "ada"}, "approve")
+    world.run_until(lambda: world.state(SAGA) in ("completed", "expired"))
+    world.run_until(lambda: bool(answer(world, "approve")))
+    assert world.state(SAGA) == "expired"
+    assert answer(world, "approve") == ["campaign.command.refused"]
+
+
+def test_a_step_that_kills_its_worker_each_time_spends_its_budget_and_the_others_go_on() -> None:
+    world = CampaignWorld()
+    others = [f"c-other-{number}" for number in range(10)]
+
+    def poison(what: str) -> None:
+        if what == "page" and world.current_saga() == SAGA:
+            world.loop.kill(f"worker-{world.lives}")
+            raise asyncio.CancelledError
+
+    world.outside.before = poison
+    world.start_worker()
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    for other in others:
+        world.publish("campaign.start", other, WITHOUT_REVIEW)
+    world.run_until(lambda: all(world.state(saga) == "completed" for saga in others))
+    world.run_until(lambda: world.state(SAGA) == "compensated")
+    failed = [json for kind, json in world.bodies() if kind == "campaign.step.failed"]
+    assert [(one["saga_id"], one["step"]) for one in failed] == [(SAGA, "publish_blog")]
+    assert 5 <= world.lives <= 8
+    assert {key.split("/")[0] for what, key in world.outside.standing if what == "page"} == set(others)
+
+
+def test_a_slow_saga_holds_back_no_other_one_of_its_partition() -> None:
+    world = world_with()
+    world.outside.slow = {SAGA: 60.0}
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    others = [f"c-other-{number}" for number in range(50)]
+    for other in others:
+        world.publish("campaign.start", other, WITHOUT_REVIEW)
+    began = world.loop.time()
+    world.run_until(lambda: all(world.state(saga) == "completed" for saga in others))
+    assert world.loop.time() - began < 10
+    assert world.state(SAGA) == "running"
+
+
+def test_sagas_whose_dependency_is_down_wait_at_its_breaker_and_hold_back_nobody() -> None:
+    world = world_with(page=200)
+    waiting = [f"c-waiting-{number}" for number in range(100)]
+    for saga in waiting:
+        world.publish("campaign.start", saga, WITHOUT_REVIEW)
+    others = [f"c-other-{number}" for number in range(10)]
+    for other in others:
+        world.publish("campaign.start", other, WITHOUT_REVIEW | {"channels": ["social"]})
+    began = world.loop.time()
+    world.run_until(lambda: all(world.state(saga) == "completed" for saga in others))
+    assert world.loop.time() - began < 10
+    failed_calls = 200 - world.outside.fail["page"]
+    # All were under way before the fifth had failed; after that only probes go out.
+    assert failed_calls <= len(waiting) + 10
+
+
+def test_a_saga_that_stands_still_without_a_verb_is_never_seen() -> None:
+    world = world_with(page=99)
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    with pytest.raises(Deadlock):
+        world.run_until(lambda: world.state(SAGA) in ("stuck", "held"), seconds_most=3_000.0)
+    assert world.state(SAGA) == "compensated"
