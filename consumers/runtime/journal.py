@@ -105,8 +105,8 @@ class Journal(msgspec.Struct, omit_defaults=True):
         return self.end is not None and self.end.failing
 
     def is_void(self) -> bool:
-        """Whether nothing is left worth remembering: a command was refused for a saga that never began."""
-        return not self.participants and not self.items and not self.awaiting and self.closed_at is None
+        """Whether nothing was heard yet that is worth remembering."""
+        return not (self.participants or self.items or self.awaiting or self.answered) and self.closed_at is None
 
     def close(self, at: float) -> None:
         """Shrink to a marker, kept so that a repeated command does not start the saga anew."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import ProducerFenced
 
 from consumers.runtime.transport import Transport
 from producers.describing import transaction_state
@@ -127,7 +128,10 @@ class KafkaTransport(Transport):
             raise LaneLost("the lane is not open")
         topic = self._state.topic
         journals = [Outgoing(topic, self._partition, key.encode(), value) for key, value in state.items()]
-        await self._producer.write(said + journals)
+        try:
+            await self._producer.write(said + journals)
+        except ProducerFenced as fenced:
+            raise LaneLost(f"{self._transactional_id} was fenced by another owner") from fenced
 
     async def close(self) -> None:
         producer, self._producer = self._producer, None

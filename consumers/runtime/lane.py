@@ -30,6 +30,7 @@ IDLE_SECONDS = 60.0
 BARRIER_POLL_SECONDS = 0.005
 SUSPECT_SECONDS = 5.0
 FORGIVEN_AFTER_SECONDS = 10.0
+FENCED_PAUSE_SECONDS = 1.5
 
 RunItem = Callable[[Work], Awaitable[Outcome]]
 
@@ -89,9 +90,12 @@ class Lane:
                 await self._live()
             except PositionLost:
                 raise
+            except LaneLost as lost:
+                log.info("lane.lost", extra={"lane": self.name, "error": str(lost)})
+                # Long enough for a heartbeat to tell a frozen worker that its partitions were given away.
+                pause_seconds = FENCED_PAUSE_SECONDS
             except Exception as error:
-                level = logging.INFO if isinstance(error, LaneLost) else logging.WARNING
-                log.log(level, "lane.lost", extra={"lane": self.name, "error": repr(error)})
+                log.warning("lane.lost", extra={"lane": self.name, "error": repr(error)})
             await self._let_go()
             if not self._stopping:
                 await asyncio.sleep(pause_seconds)

@@ -4,6 +4,7 @@ It knows the wire, but neither Kafka nor a clock: `now` is always given. `lane.p
 """
 
 import heapq
+import logging
 from collections import deque
 from collections.abc import Iterable
 
@@ -16,12 +17,14 @@ from consumers.runtime.intake import fact_of, journal_for, misplaced, readable_c
 from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.judging import judged, missing_legs
 from consumers.runtime.memory import Snapshot, Work
-from consumers.runtime.speaking import EVENT_BYTES_MAX, outgoing
+from consumers.runtime.speaking import outgoing, sayable
 from consumers.runtime.utterances import Utterance
 from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import NOOP_TYPE, read, type_of
 from producers.records import Outgoing, Record
+
+log = logging.getLogger(__name__)
 
 Mark = tuple[str, str]
 
@@ -89,9 +92,14 @@ class Ledger:
                 self._hear_command(record, now, suspects)
             else:
                 self._hear_event(record, now, suspects)
-        except Unreadable as reason:
+        except Unreadable as unreadable:
             if self.view.is_door:
-                self._outgoing.append(dead_letters.unreadable(record, self.view, str(reason), wire_type, now))
+                self._outgoing.append(dead_letters.unreadable(record, self.view, str(unreadable), wire_type, now))
+        except Exception as error:
+            # A mistake of ours must not stop the partition; it is as visible as any other dead letter.
+            log.exception("ledger.could_not_hear", extra={"participant": self.view.participant, "type": wire_type})
+            reason = f"{self.view.participant} could not hear it: {error!r}"
+            self._outgoing.append(dead_letters.unreadable(record, self.view, reason, wire_type, now))
 
     def _hear_event(self, record: Record, now: float, suspects: bool) -> None:
         heard = read(record, self.tenant)
@@ -214,11 +222,7 @@ class Ledger:
         if journal is None:
             return
         if isinstance(outcome, Spoke) and outcome.event is not None:
-            body = outcome.event.model_dump_json().encode()
-            outcome = Spoke(outcome.event, body)
-            if len(body) > EVENT_BYTES_MAX:
-                cause = f"the step said {len(body)} bytes, an event has at most {EVENT_BYTES_MAX}"
-                outcome = Broke("MessageTooLarge", cause, permanent=True)
+            outcome = sayable(outcome.event)
         self._follow(journal, finish(journal, self.view, item, outcome, now), now)
 
     def _follow(self, journal: Journal, utterances: Iterable[Utterance], now: float, touch: bool = True) -> None:

@@ -1,14 +1,29 @@
 """PURE: an utterance as records: the event on `<saga>.events`, and the dead letter that goes with a fatal one."""
 
+from pydantic_core import PydanticSerializationError
+
 from consumers.runtime import dead_letters
+from consumers.runtime.finishing import Broke, Spoke
 from consumers.runtime.journal import Journal, fact_id
 from consumers.runtime.utterances import Utterance
 from consumers.runtime.view import View
 from producers.headers import headers_for, traceparent_of
 from producers.records import Outgoing
-from schemas.message import Opening
+from schemas.message import Event, Opening
 
 EVENT_BYTES_MAX = 512 * 1024
+
+
+def sayable(event: Event) -> Spoke | Broke:
+    """The event with its body, measured before anything is begun; what cannot be said is the step's failure."""
+    try:
+        body = event.model_dump_json().encode()
+    except (PydanticSerializationError, UnicodeError) as error:
+        return Broke("NotSayable", f"{type(event).__name__} has no JSON: {error}", permanent=True)
+    if len(body) > EVENT_BYTES_MAX:
+        cause = f"the step said {len(body)} bytes, an event has at most {EVENT_BYTES_MAX}"
+        return Broke("MessageTooLarge", cause, permanent=True)
+    return Spoke(event, body)
 
 
 def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance, now: float) -> list[Outgoing]:

@@ -3,6 +3,8 @@
 A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to that moment takes the file away, notes the
 crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect is made,
 nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not know).
+A saga misbehaves by its id: `sleeps-…` sleeps in Blog.publish, `kills-…` kills its worker there each time, and `down-…`
+finds the blog down as long as the file `down` lies in the folder.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from consumers.kinds import SagaKind
 
 FOLDER = "SOMA_FAULTS"
 LOG = "crash-points.log"
+SLEEP_SECONDS = 25.0
 
 
 def die_if_asked(moment: str) -> None:
@@ -47,6 +50,10 @@ class DyingPort:
             return found
 
         async def call(*args: Any, **named: Any) -> Any:
+            saga = str(args[0]).partition("/")[0] if args else ""
+            if saga.startswith("down-") and (self._name, method) == ("Pictures", "draw"):
+                return dict.fromkeys(args[3], "pictures/none.png")
+            await misbehave(saga, f"{self._name}.{method}")
             await slowly(f"{self._name}.{method}")
             result = await found(*args, **named)
             die_if_asked(f"inside {self._name}.{method}")
@@ -55,6 +62,18 @@ class DyingPort:
 
         call.__name__ = method
         return call
+
+
+async def misbehave(saga: str, call: str) -> None:
+    """Do in Blog.publish what the saga's id says."""
+    if call != "Blog.publish":
+        return
+    if saga.startswith("sleeps-"):
+        await asyncio.sleep(SLEEP_SECONDS)
+    if saga.startswith("kills-"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if saga.startswith("down-") and (Path(os.environ[FOLDER]) / "down").exists():
+        raise ConnectionError("the blog does not answer")
 
 
 async def slowly(call: str) -> None:

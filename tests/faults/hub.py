@@ -71,11 +71,26 @@ class Hub:
         **named: Any,
     ) -> None:
         """Say a command as any program could: key, type, JSON."""
+        self.publish_soon(wire_type, saga_id, body, message_id, **named)
+        self.flush()
+
+    def flush(self) -> None:
+        """Wait until all that was said is written."""
+        assert self._producer.flush(30) == 0
+
+    def publish_soon(
+        self,
+        wire_type: str,
+        saga_id: str | None,
+        body: dict[str, Any] | bytes | None,
+        message_id: str = "",
+        **named: Any,
+    ) -> None:
+        """The same, without waiting."""
         headers = [("ce_type", wire_type)] + ([("ce_id", message_id)] if message_id else [])
         value = json.dumps(body).encode() if isinstance(body, dict) else body
         key = None if saga_id is None else saga_id.encode()
         self._producer.produce(TOPICS.commands, value, key, headers=headers, **named)
-        self._producer.flush(30)
 
     def records(self, *topics: str) -> list[Seen]:
         """Every committed record of these topics, or of all that reach ClickHouse."""

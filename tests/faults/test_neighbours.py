@@ -1,0 +1,52 @@
+"""One slow, failing or poisonous saga holds back no other one, in the same partition neither; on the real broker."""
+
+import time
+
+import pytest
+
+from producers.records import partition_of
+from tests.faults.hub import BRIEF, TOPICS, Hub, eventually, names
+
+FAILING_SAGAS = 1_000
+
+
+def of_partition_zero(prefix: str, count: int) -> list[str]:
+    """Saga ids with this prefix that all belong to one partition."""
+    drawn = (f"{prefix}-{name}" for name in names(count * 12, seed=time.time_ns()))
+    return [name for name in drawn if partition_of(name.encode(), 4) == 0][:count]
+
+
+@pytest.mark.timeout(400)
+def test_sleeping_failing_and_killing_sagas_hold_back_no_other_of_their_partition(hub: Hub) -> None:
+    down = of_partition_zero("down", FAILING_SAGAS)
+    (sleeper,), (killer,) = of_partition_zero("sleeps", 1), of_partition_zero("kills", 1)
+    others = of_partition_zero("other", 5)
+    assert len(down) == FAILING_SAGAS
+    (hub.faults / "down").touch()
+    try:
+        for saga in down:
+            hub.publish_soon("campaign.start", saga, BRIEF | {"channels": ["blog"]}, f"start-{saga}")
+        hub.flush()
+        for saga in (sleeper, killer):
+            hub.publish("campaign.start", saga, BRIEF, f"start-{saga}")
+        for saga in others:
+            hub.publish("campaign.start", saga, BRIEF | {"channels": ["social"]}, f"start-{saga}")
+        eventually(lambda: all(hub.states().get(saga) == "completed" for saga in others), seconds=120, every=0.5)
+        states = hub.states()
+        assert sum(states.get(saga) in ("completed", "compensated") for saga in down) == 0
+        # The blog's breaker is open: the killer meets it first, so it must be let in again.
+    finally:
+        (hub.faults / "down").unlink()
+    for saga in down:
+        hub.publish_soon("campaign.cancel", saga, {"reason": "the blog is down"}, f"cancel-{saga}")
+    hub.flush()
+    eventually(lambda: hub.states().get(killer) == "compensated", seconds=120, every=0.5)
+    eventually(lambda: hub.states().get(sleeper) in ("completed", "compensated"), seconds=120, every=0.5)
+    final = {"cancelled", "completed", "compensated"}
+    eventually(lambda: all(hub.states().get(saga) in final for saga in down), seconds=200, every=1.0)
+    killed = [
+        one.body
+        for one in hub.records(TOPICS.events)
+        if one.headers["ce_type"] == "campaign.step.failed" and one.key == killer
+    ]
+    assert [one["cause"] for one in killed] == ["the worker died each time while this ran"]
