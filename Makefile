@@ -17,12 +17,12 @@ setup: $(READY) ## Make .venv from the hashed lock
 
 $(READY): requirements.lock pyproject.toml
 	@for python in $(PYTHONS); do \
-		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+		if "$$python" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
 			exec "$$python" -I deploy/install.py $(VENV); \
 		fi; \
 	done; \
-	echo "Python 3.11 or newer is needed, and none was found (tried: $(PYTHONS));" \
-		"install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	echo "Python 3.11 or newer with its venv module is needed, and none was found (tried: $(PYTHONS));" \
+		"install one (on Debian: python3-venv too), or name it: make PYTHON=/path/to/python3.11" >&2; \
 	exit 1
 
 run: $(READY) ## Run the example campaign on the embedded stack, approving it

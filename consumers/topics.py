@@ -53,7 +53,8 @@ def wanted_topics(kinds: tuple[SagaKind, ...], settings: Settings) -> tuple[Want
         shapes = {
             topics.commands: commands,
             topics.events: {"retention.ms": FOREVER, "message.timestamp.type": "LogAppendTime"},
-            topics.status: COMPACTED,
+            # The sink has this long to read each status before only the newest is kept.
+            topics.status: COMPACTED | {"min.compaction.lag.ms": "86400000"},
             topics.dead: {"retention.ms": FOREVER} | large,
         } | {state_topic(participant): COMPACTED | large for participant in kind.participants}
         wanted += [

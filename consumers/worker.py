@@ -13,12 +13,15 @@ from functools import partial
 from fast_depends import Provider
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
+from prometheus_client import CollectorRegistry
 
+from consumers.endpoint import endpoint
 from consumers.kinds import SagaKind
 from consumers.runtime.breakers import Breaker, guarded
 from consumers.runtime.calling import Caller
 from consumers.runtime.lane import Host
 from consumers.runtime.ledger import Ledger
+from consumers.runtime.metrics import ItemFigures, StandingFigures
 from consumers.runtime.participant import ParticipantGroup, Role
 from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
@@ -33,7 +36,9 @@ POLL_SECONDS_MAX = 30.0
 STUCK_EXIT_CODE = 70
 
 
-def roles(kind: SagaKind, settings: Settings, host: Host, breakers: dict[str, Breaker]) -> list[Role]:
+def roles(
+    kind: SagaKind, settings: Settings, host: Host, breakers: dict[str, Breaker], figures: ItemFigures
+) -> list[Role]:
     """Every participant of a saga kind, ready to be started; connects to nothing."""
     graph, topics = kind.graph, kind.graph.schema.topics
     ports, made = guarded(kind.ports(settings), host.clock)
@@ -43,7 +48,7 @@ def roles(kind: SagaKind, settings: Settings, host: Host, breakers: dict[str, Br
     for name in graph.participants:
         view = view_of(graph, name)
         remember = partial(_ledger, view, settings.tenant)
-        found.append(Role(name, topics, view.is_door, remember, caller))
+        found.append(Role(name, topics, view.is_door, remember, figures.counted(name, caller)))
     tracker = tracker_of(graph.saga)
     found.append(Role(tracker, topics, False, lambda partition, _: TrackerLedger(graph, partition), caller))
     return found
@@ -66,15 +71,18 @@ class Worker:
         self._member = member or f"{socket.gethostname()}-{os.getpid()}"
         self.host = Host(uuid.uuid4().hex, time.time)
         self.breakers: dict[str, Breaker] = {}
+        self.registry = CollectorRegistry()
+        figures = ItemFigures(self.registry)
         wanted = set(only)
         known = {name for kind in kinds for name in kind.participants}
         if wanted - known:
             unknown, there = ", ".join(sorted(wanted - known)), ", ".join(sorted(known))
             raise ValueError(f"no such participant: {unknown}; there are {there}")
-        every = [role for kind in kinds for role in roles(kind, settings, self.host, self.breakers)]
+        every = [role for kind in kinds for role in roles(kind, settings, self.host, self.breakers, figures)]
         self._roles = [role for role in every if not wanted or role.name in wanted]
         self.groups: list[ParticipantGroup] = []
         self._life = AsyncExitStack()
+        self.registry.register(StandingFigures(lambda: self.groups, self.breakers))
 
     @property
     def participants(self) -> list[str]:
@@ -100,7 +108,16 @@ class Worker:
     async def _lifespan(self) -> AsyncIterator[None]:
         """What is there before the first participant starts, and goes after the last one."""
         await apply(self._settings, self._kinds)
-        yield
+        host, port = self._settings.worker_metrics_host, self._settings.worker_metrics_port
+        async with endpoint(host, port, self.registry, self._causes):
+            yield
+
+    def _causes(self) -> list[str]:
+        causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]
+        # A member without any lane is a spare one, and well.
+        closed = [lane.name for group in self.groups for lane in group.lanes.values() if not lane.is_live]
+        causes += [f"{name} is not open" for name in closed]
+        return causes if self.is_polling() else [*causes, "a participant no longer polls"]
 
     async def is_ready(self, seconds: float) -> bool:
         """Whether, within so many seconds, every lane assigned to it is open."""

@@ -58,15 +58,15 @@ def install(folder: Path) -> None:
     """Two steps: what the lock names, each by its hash, then this project itself, built by the locked backend."""
     environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_US}
     python = folder / "bin" / "python"
-    pip = [python, "-I", "-m", "pip"]
+    pip: list[str | Path] = [python, "-I", "-m", "pip"]
     if not works([*pip, "--version"], environment):
         print(f"setup: making {folder} with Python {sys.version.split()[0]}", file=sys.stderr, flush=True)
         subprocess.run([sys.executable, "-I", "-m", "venv", "--clear", folder], check=True, env=environment)
     print("setup: installing what the lock names (about 1 GB, once)", file=sys.stderr, flush=True)
     quietly = ["--disable-pip-version-check", "--no-input"]
-    locked = ["--require-hashes", "-r", REPOSITORY / "requirements.lock"]
+    locked: list[str | Path] = ["--require-hashes", "-r", REPOSITORY / "requirements.lock"]
     subprocess.run([*pip, "install", *quietly, *locked], check=True, env=environment, cwd=REPOSITORY)
-    project = ["--no-build-isolation", "--no-deps", "-e", REPOSITORY]
+    project: list[str | Path] = ["--no-build-isolation", "--no-deps", "-e", REPOSITORY]
     subprocess.run([*pip, "install", *quietly, *project], check=True, env=environment, cwd=REPOSITORY)
 
 

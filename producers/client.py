@@ -5,52 +5,27 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from pydantic import ValidationError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
+from producers.answers import Answer, Published, answer_in, fact_in, letter_in, record_from, status_in
 from producers.cluster import connection
 from producers.errors import NotReachable, Unreadable
-from producers.headers import COMMAND_BYTES_MAX, NOOP_TYPE, Heard, body_of, headers_for, read, traceparent_of, type_of
+from producers.headers import COMMAND_BYTES_MAX, body_of, headers_for, read, traceparent_of
 from producers.records import Record, partition_of
 from producers.settings import Settings
 from schemas.dead_letter import DeadLetter
-from schemas.engine import CommandRefused
 from schemas.status import SagaStatus
 from schemas.topics import SagaTopics
 
 REACHABLE_WITHIN_SECONDS = 8.0
 SILENCE_SECONDS_MAX = 10.0
 POLL_MILLISECONDS = 200
-
-
-@dataclass(frozen=True)
-class Published:
-    """A command that Kafka has taken, and from where on its answer may stand in the topics of answers."""
-
-    saga: str
-    saga_id: str
-    id: str
-    topic: str
-    partition: int
-    offset: int
-    answers_from: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command led to: an event, a refusal, or a dead letter where nobody could read or carry it out."""
-
-    kind: Literal["event", "refused", "dead"]
-    type: str
-    reason: str
-    body: dict[str, Any]
 
 
 class Client:
@@ -129,13 +104,13 @@ class Client:
         starts = {TopicPartition(topic, published.partition): at for topic, at in published.answers_from.items()}
         async with self._reader(starts) as reader:
             async for record in _live(reader):
-                answer = _answer_in(record, published)
+                answer = answer_in(record, published)
                 if answer is not None:
                     return answer
         raise AssertionError("a live reader never ends")
 
     async def statuses(self, saga: str, saga_id: str | None = None) -> dict[str, SagaStatus]:
-        """The newest status of every saga of this kind, or of one, by saga id; the one that changed last stands last."""
+        """The newest status of every saga of this kind, or of one, by saga id; what changed last stands last."""
         async with self._reader(await self._partitions(SagaTopics.of(saga).status, saga_id)) as reader:
             return await self._newest(reader, saga_id)
 
@@ -148,16 +123,14 @@ class Client:
             for status in (await self._newest(reader, saga_id)).values():
                 yield status
             async for record in _live(reader):
-                changed = _status_in(record, saga_id)
+                changed = status_in(record, saga_id)
                 if changed is not None:
                     yield changed
 
-    async def facts(
-        self, saga: str, saga_id: str, since: Published | None = None
-    ) -> list[tuple[str, dict[str, Any]]]:
+    async def facts(self, saga: str, saga_id: str, since: Published | None = None) -> list[tuple[str, dict[str, Any]]]:
         """Every event said about one saga so far, as (wire type, body).
 
-        Reads the saga's partition from its beginning or, if it is known that nothing was said before, `since` a command.
+        Reads the saga's partition from its beginning or, where nothing can have been said before, `since` a command.
         """
         found: list[tuple[str, dict[str, Any]]] = []
         topic = SagaTopics.of(saga).events
@@ -166,9 +139,9 @@ class Client:
             starts = dict.fromkeys(starts, since.answers_from[topic])
         async with self._reader(starts) as reader:
             async for record in self._until_now(reader):
-                heard = _heard(record)
-                if heard is not None and heard.saga_id == saga_id:
-                    found.append((heard.type, msgspec.json.decode(heard.body)))
+                fact = fact_in(record, saga_id)
+                if fact is not None:
+                    found.append((fact[0].type, fact[1]))
         return found
 
     async def dead_letters(self, saga: str) -> list[DeadLetter]:
@@ -176,7 +149,7 @@ class Client:
         found: list[DeadLetter] = []
         async with self._reader(await self._partitions(SagaTopics.of(saga).dead)) as reader:
             async for record in self._until_now(reader):
-                letter = _letter_in(record)
+                letter = letter_in(record)
                 if letter is not None:
                     found.append(letter)
         return sorted(found, key=lambda letter: letter.at)
@@ -184,7 +157,7 @@ class Client:
     async def _newest(self, reader: AIOKafkaConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
         found: dict[str, SagaStatus] = {}
         async for record in self._until_now(reader):
-            status = _status_in(record, saga_id)
+            status = status_in(record, saga_id)
             if status is not None:
                 found[status.saga_id] = status
         return dict(sorted(found.items(), key=lambda one: one[1].updated_at))
@@ -206,9 +179,8 @@ class Client:
             except (KafkaError, OSError, TimeoutError) as error:
                 raise self._unreachable(error) from error
             if not described["partitions"]:
-                raise NotReachable(
-                    f"Kafka at {self._settings.bootstrap_servers} has no topic {topic}: `soma up` or `soma topics apply`"
-                )
+                where = self._settings.bootstrap_servers
+                raise NotReachable(f"Kafka at {where} has no topic {topic}: `soma up` or `soma topics apply`")
             self._counts[topic] = len(described["partitions"])
         return self._counts[topic]
 
@@ -251,69 +223,18 @@ class Client:
             for batch in (await reader.getmany(*behind, timeout_ms=POLL_MILLISECONDS)).values():
                 heard_at = time.monotonic()
                 for record in batch:
-                    yield _record(record)
+                    yield record_from(record)
             if time.monotonic() - heard_at > SILENCE_SECONDS_MAX:
-                raise self._unreachable(TimeoutError("it no longer answers"))
+                raise self._unreachable(TimeoutError())
 
     def _unreachable(self, error: BaseException) -> NotReachable:
-        why = str(error) or type(error).__name__
-        return NotReachable(f"Kafka at {self._settings.bootstrap_servers} is not reachable ({why}): `soma up` starts it")
+        # That a connection failed is what "not reachable" means; aiokafka's words for it name internals.
+        why = "" if isinstance(error, KafkaConnectionError | TimeoutError) else f" ({error or type(error).__name__})"
+        return NotReachable(f"Kafka at {self._settings.bootstrap_servers} is not reachable{why}; `soma up` starts one")
 
 
 async def _live(reader: AIOKafkaConsumer) -> AsyncIterator[Record]:
     while True:
         for batch in (await reader.getmany(timeout_ms=POLL_MILLISECONDS)).values():
             for record in batch:
-                yield _record(record)
-
-
-def _record(record: Any) -> Record:
-    at = record.timestamp / 1000
-    return Record(record.topic, record.partition, record.offset, at, record.key, record.value, tuple(record.headers))
-
-
-def _heard(record: Record) -> Heard | None:
-    if type_of(record.headers) == NOOP_TYPE:
-        return None
-    try:
-        return read(record, "")
-    except Unreadable:
-        return None
-
-
-def _status_in(record: Record, saga_id: str | None) -> SagaStatus | None:
-    if record.value is None or (saga_id is not None and record.key != saga_id.encode(errors="replace")):
-        return None
-    try:
-        return SagaStatus.model_validate_json(record.value)
-    except ValidationError:
-        return None
-
-
-def _letter_in(record: Record) -> DeadLetter | None:
-    try:
-        return DeadLetter.model_validate_json(record.value or b"")
-    except ValidationError:
-        return None
-
-
-def _answer_in(record: Record, published: Published) -> Answer | None:
-    if record.topic == SagaTopics.of(published.saga).dead:
-        return _dead_answer(_letter_in(record), published)
-    heard = _heard(record)
-    if heard is None or heard.saga_id != published.saga_id or heard.causation != published.id:
-        return None
-    body = body_of(heard)
-    refused = heard.type == CommandRefused.type_in(published.saga)
-    return Answer("refused" if refused else "event", heard.type, str(body.get("reason", "")) if refused else "", body)
-
-
-def _dead_answer(letter: DeadLetter | None, published: Published) -> Answer | None:
-    if letter is None:
-        return None
-    stood, meant = letter.origin, (published.topic, published.partition, published.offset)
-    is_ours = stood is not None and (stood.topic, stood.partition, stood.offset) == meant
-    # A command whose step failed is named by its item, `<step>/<the command's id>`.
-    if not is_ours and (letter.item is None or letter.item.partition("/")[2] != published.id):
-        return None
-    return Answer("dead", letter.type or "", letter.reason, letter.model_dump(mode="json"))
+                yield record_from(record)

@@ -76,8 +76,8 @@ def key_of(record: Record) -> str:
 
 def type_of(headers: Headers) -> str:
     """The wire type a record names in its headers, or nothing; looked at before anything is decoded."""
-    for name, value in headers:
-        if name == "ce_type":
+    for name, value in reversed(headers):
+        if name.lower() == "ce_type":
             return value.decode(errors="replace")
     return ""
 

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
         description="The composition root, module:function, that says which sagas there are.",
     )
+    worker_metrics_host: str = Field(default="127.0.0.1", min_length=1)
+    worker_metrics_port: int | None = Field(
+        default=None, ge=0, le=65_535, description="Where a worker serves /metrics and /health; 0 or unset: nowhere."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

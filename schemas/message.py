@@ -48,7 +48,9 @@ class Event(Message):
 
     answers: ClassVar["type[Question] | None"] = None
 
-    def __init_subclass__(cls, type: str = "", answers: "builtins.type[Question] | None" = None, **settings: Any) -> None:
+    def __init_subclass__(
+        cls, type: str = "", answers: "builtins.type[Question] | None" = None, **settings: Any
+    ) -> None:
         super().__init_subclass__(type=type, **settings)
         cls.answers = answers
 

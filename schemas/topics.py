@@ -32,7 +32,10 @@ def messages_in(module: ModuleType) -> dict[str, type[Message]]:
     return {
         value.wire_type: value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Message) and value.wire_type and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, Message)
+        and value.wire_type
+        and value.__module__ == module.__name__
     }
 
 

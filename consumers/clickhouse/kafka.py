@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from producers.cluster import connection
 from producers.settings import Settings
 from schemas.topics import SagaSchema
 
@@ -26,31 +26,13 @@ def topics_of(catalogue: Iterable[SagaSchema]) -> list[str]:
     return sorted(topic for schema in catalogue for topic in schema.topics)
 
 
-def connection_of(settings: Settings) -> dict[str, Any]:
-    """How aiokafka's clients reach and log in to the cluster."""
-    security = settings.kafka_security
-    connection: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap_servers,
-        "security_protocol": security.protocol,
-    }
-    if security.protocol.endswith("SSL"):
-        connection["ssl_context"] = ssl.create_default_context(cafile=security.ca_file)
-    if security.protocol.startswith("SASL"):
-        connection |= {
-            "sasl_mechanism": security.sasl_mechanism,
-            "sasl_plain_username": security.username,
-            "sasl_plain_password": security.password,
-        }
-    return connection
-
-
 def new_consumer(settings: Settings, instance: str | None = None, group: str = GROUP) -> AIOKafkaConsumer:
     """A consumer that begins nowhere by itself: a position it does not know is an error, never a silent jump.
 
     `instance` makes it a static member: after a crash the next one of that name gets the partitions at once.
     """
     return AIOKafkaConsumer(
-        **connection_of(settings),
+        **connection(settings),
         group_id=group,
         group_instance_id=instance,
         client_id=instance or group,
@@ -73,7 +55,7 @@ async def cluster_with(settings: Settings, topics: Iterable[str]) -> str:
     Raises:
         KafkaError: the cluster is not reachable.
     """
-    admin = AIOKafkaAdminClient(**connection_of(settings))
+    admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
         said: list[str] = []

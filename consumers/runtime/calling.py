@@ -31,7 +31,11 @@ class Caller:
     async def __call__(self, work: Work) -> Outcome:
         """Run the item once; raises nothing but cancellation."""
         item, owner = work.item, work.owner
-        attributes = {"soma.saga.id": work.journal.saga_id, "soma.step": owner.name, "soma.attempt": item.attempt}
+        attributes: dict[str, str | int] = {
+            "soma.saga.id": work.journal.saga_id,
+            "soma.step": owner.name,
+            "soma.attempt": item.attempt,
+        }
         with self._tracer.start_as_current_span(
             f"process {owner.name}", context=step_context(work.journal.traceparent), attributes=attributes
         ):

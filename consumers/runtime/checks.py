@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from functools import cache
 
-from consumers.runtime.graph import Graph, Recall, Step
+from consumers.runtime.graph import Graph, Recall
 from producers.errors import FlowError
 from schemas.engine import EngineEvent
-from schemas.message import Command, CompensatingEvent, Completion, Event, FailingEnd, Opening
+from schemas.message import Command, CompensatingEvent, Completion, Event, FailingEnd
 
 
 def checked(graph: Graph) -> Graph:
@@ -108,7 +108,8 @@ def _effects(graph: Graph) -> Iterator[str]:
         if step.pivot:
             for wire_type in (kind for leg in step.legs for kind in leg):
                 if any(sayer.participant != graph.door for sayer in graph.sayers.get(wire_type, ())):
-                    yield f"the pivot {step.name} hears {wire_type}, which the door does not say: a cancel could cross it"
+                    crossing = f"{wire_type}, which the door does not say: a cancel could cross it"
+                    yield f"the pivot {step.name} hears {crossing}"
         if not step.signature.says:
             yield f"{step.name} says nothing"
 

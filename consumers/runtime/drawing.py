@@ -42,8 +42,8 @@ def _lines(graph: Graph) -> Iterator[str]:
         for step in steps:
             branch, trunk = ("└─ ", "   ") if step is steps[-1] else ("├─ ", "│  ")
             for number, (name, participant, said, undone) in enumerate(rows[step.name]):
-                line = f"  {trunk if number else branch}{name:<{widths[0]}}  {participant:<{widths[1]}}  {said:<{widths[2]}}"
-                yield f"{line}  {undone}"
+                cells = f"{name:<{widths[0]}}  {participant:<{widths[1]}}  {said:<{widths[2]}}  {undone}"
+                yield f"  {trunk if number else branch}{cells}"
     yield ""
     yield "After ✗ each participant takes back its own facts, the last one first, and then has settled:"
     yield from _undo_lines(graph)
@@ -186,14 +186,21 @@ def as_json(graph: Graph) -> dict[str, Any]:
         "fingerprint": graph.fingerprint,
         "door": graph.door,
         "participants": list(graph.participants),
-        "ends": {kind: _ends_as(graph, kind) for step in _in_order(graph) for kind in step.says if _ends_as(graph, kind)},
+        "ends": _ends(graph),
         "steps": [_step_as_json(step) for step in _in_order(graph)],
     }
 
 
-def _ends_as(graph: Graph, wire_type: str) -> str | None:
-    kind = graph.schema.messages[wire_type]
-    return kind.ends_as if issubclass(kind, FailingEnd) else "completed" if issubclass(kind, Completion) else None
+def _ends(graph: Graph) -> dict[str, str]:
+    """What each end is called in the status, by its wire type."""
+    ends: dict[str, str] = {}
+    for wire_type in (kind for step in _in_order(graph) for kind in step.says):
+        kind = graph.schema.messages[wire_type]
+        if issubclass(kind, FailingEnd):
+            ends[wire_type] = kind.ends_as
+        elif issubclass(kind, Completion):
+            ends[wire_type] = "completed"
+    return ends
 
 
 def _step_as_json(step: Step) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from consumers.runtime.steps import (
     mark_of,
 )
 from schemas.engine import EngineEvent, Policy
-from schemas.message import Command, CompensatingEvent, Completion, Event, FailingEnd, Message, Opening
+from schemas.message import Command, Event, Message, Opening
 from schemas.topics import SagaSchema
 
 
@@ -173,7 +173,7 @@ class Graph:
                     waiting.extend(step.says)
         return frozenset(found)
 
-    def is_a(self, wire_type: str, kind: type[Message]) -> bool:
+    def is_a(self, wire_type: str, kind: type[Message] | UnionType) -> bool:
         """Whether messages of this wire type are of that kind; an unknown type is of none."""
         declared = self.schema.messages.get(wire_type)
         return declared is not None and issubclass(declared, kind)
@@ -295,4 +295,3 @@ def _members(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) in (Union, UnionType):
         return get_args(kind)
     return () if kind is None else (kind,)
-

@@ -224,26 +224,25 @@ class Lane:
             self._wake.set()
 
     def _try_suspects(self) -> None:
-        if self.memory.suspects() and (self._suspects is None or self._suspects.done()):
-            self._suspects = asyncio.create_task(self._release_suspects())
-        elif self._unclean and not self.memory.suspects():
-            if self.host.clock() - self.opened_at > FORGIVEN_AFTER_SECONDS:
-                self._unclean = 0
+        if self.memory.has_suspects():
+            if self._unclean <= 1:
+                self.memory.acquit(all_of_them=True)
+                self._wake.set()
+            elif self._suspects is None or self._suspects.done():
+                self._suspects = asyncio.create_task(self._release_suspects())
+        elif self._unclean and self.host.clock() - self.opened_at > FORGIVEN_AFTER_SECONDS:
+            self._unclean = 0
 
     async def _release_suspects(self) -> None:
-        """After one death all suspects run at once; after more, one at a time in the whole worker."""
-        while marks := self.memory.suspects():
-            if self._unclean <= 1:
-                self.memory.acquit(marks)
-                self._wake.set()
-                return
+        """After more than one death in a row: one suspect at a time in the whole worker, the worst one first."""
+        while self.memory.has_suspects():
             async with self.host.suspect:
-                self.memory.acquit(marks[:1])
+                suspect = self.memory.acquit(all_of_them=False)
                 self._wake.set()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SUSPECT_SECONDS):
-                        while self.memory.is_suspect(marks[0]):
-                            await asyncio.sleep(0.02)
+                        while suspect is not None and self.memory.is_suspect(suspect):
+                            await asyncio.sleep(BARRIER_POLL_SECONDS)
 
     async def _commit(self, clean: bool = False) -> None:
         async with self.host.commits:

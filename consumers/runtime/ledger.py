@@ -67,6 +67,9 @@ class Ledger:
         """
         for journal in self.journals.values():
             for item in list(journal.items.values()):
+                if died and item.state in ("delayed", "waiting") and is_due(item, now):
+                    # It may have been started since the last snapshot; the next one will know before it starts.
+                    item.suspect = True
                 # An item that was ready in the last snapshot may have been started right after it.
                 began = item.state == "running" or (item.state == "ready" and not item.suspect)
                 if began and (died or item.state == "running"):
@@ -243,16 +246,25 @@ class Ledger:
         """Whether items wait for their barrier."""
         return bool(self._marks)
 
-    def suspects(self) -> list[Mark]:
-        """Items that may have killed a worker, and wait to be acquitted before they start."""
-        return list(self._suspects)
+    def has_suspects(self) -> bool:
+        """Whether items that may have killed a worker wait to be acquitted before they start."""
+        return bool(self._suspects)
 
-    def acquit(self, marks: list[Mark]) -> None:
-        """Let these suspects start, under suspicion still until they end."""
-        for mark in marks:
-            self._suspects.pop(mark, None)
+    def acquit(self, all_of_them: bool) -> Mark | None:
+        """Let all suspects start, or the one that was running at the most deaths, which is returned."""
+        if not self._suspects:
+            return None
+        worst = max(self._suspects, key=self._deaths)
+        for mark in list(self._suspects) if all_of_them else [worst]:
+            del self._suspects[mark]
             self._acquitted.add(mark)
             self._hot.add(mark[0])
+        return worst
+
+    def _deaths(self, mark: Mark) -> int:
+        journal = self.journals.get(mark[0])
+        item = journal.items.get(mark[1]) if journal else None
+        return item.attempt if item else 0
 
     def is_suspect(self, mark: Mark) -> bool:
         """Whether the item is there and has not ended since it came under suspicion."""

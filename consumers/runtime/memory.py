@@ -66,11 +66,11 @@ class Memory(Protocol):
     def is_waiting(self) -> bool:
         """Whether items wait for their barrier."""
 
-    def suspects(self) -> list[tuple[str, str]]:
-        """Items that wait to be acquitted before they may start."""
+    def has_suspects(self) -> bool:
+        """Whether items wait to be acquitted before they may start."""
 
-    def acquit(self, marks: list[tuple[str, str]]) -> None:
-        """Let these suspects start."""
+    def acquit(self, all_of_them: bool) -> tuple[str, str] | None:
+        """Let all suspects start, or the most suspicious one, which is returned."""
 
     def is_suspect(self, mark: tuple[str, str]) -> bool:
         """Whether the item has not yet ended since it came under suspicion."""

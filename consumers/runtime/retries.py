@@ -1,4 +1,4 @@
-"""PURE: when the next attempt is due. The strategy is tenacity's; the attempts live in the journal and survive a crash."""
+"""PURE: when the next attempt is due. The strategy is tenacity's; the attempts survive a crash in the journal."""
 
 from functools import cache
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from consumers.runtime.graph import Graph, Step, Undo
-from schemas.engine import ItemResumed, RetryItem, Settled, StepFailed
 from schemas.engine import CompensationStuck as Stuck
+from schemas.engine import ItemResumed, RetryItem, Settled, StepFailed
 from schemas.message import Completion, FailingEnd, Opening
 
 
@@ -36,18 +36,16 @@ def view_of(graph: Graph, participant: str) -> View:
     steps = graph.steps_of(participant)
     # A renamed step still answers to the names it had when running sagas were journaled.
     named = {name: step for step in steps.values() for name in (*step.formerly, step.name)}
-    undos = {
-        name: step.undo for step in steps.values() if step.undo for name in (*step.undo.formerly, step.undo.name)
-    }
+    undos = {name: step.undo for step in steps.values() if step.undo for name in (*step.undo.formerly, step.undo.name)}
     hearers = {
         wire_type: tuple(step for step in listening if step.participant == participant)
         for wire_type, listening in graph.hearers.items()
     }
-    ends = frozenset(
-        wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Completion | FailingEnd)
-    )
+    ends = frozenset(wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Completion | FailingEnd))
     openings = {wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Opening)}
     engine = {f"{graph.saga}.{kind.suffix}" for kind in (Settled, StepFailed, Stuck, ItemResumed, RetryItem)}
     heard = {wire_type for wire_type, listening in hearers.items() if listening}
     kept = graph.kept_by(participant)
-    return View(graph, participant, named, undos, hearers, kept, ends, frozenset(heard | kept | ends | openings | engine))
+    return View(
+        graph, participant, named, undos, hearers, kept, ends, frozenset(heard | kept | ends | openings | engine)
+    )

@@ -170,7 +170,9 @@ def status_of(tracked: Tracked, graph: Graph) -> SagaStatus:
         saga=graph.saga,
         state=state,
         progress_percent=progress,
-        steps=[_step_status(step, tracked.steps[step.name]) for step in graph.steps.values() if step.name in tracked.steps],
+        steps=[
+            _step_status(step, tracked.steps[step.name]) for step in graph.steps.values() if step.name in tracked.steps
+        ],
         waiting_for=tracked.waiting_for,
         cause=tracked.cause,
         started_at=_moment(tracked.started_at),

@@ -132,11 +132,11 @@ class TrackerLedger(Memory):
     def is_waiting(self) -> bool:
         return False
 
-    def suspects(self) -> list[tuple[str, str]]:
-        return []
+    def has_suspects(self) -> bool:
+        return False
 
-    def acquit(self, marks: list[tuple[str, str]]) -> None:
-        return
+    def acquit(self, all_of_them: bool) -> tuple[str, str] | None:
+        return None
 
     def is_suspect(self, mark: tuple[str, str]) -> bool:
         return False

@@ -2,7 +2,7 @@
 
 import json
 
-from deploy.cli.query import print_table
+from deploy.cli.tables import print_rows
 from deploy.cli.talking import Invalid, chosen, printable, show, talk
 from producers.client import Client
 from producers.settings import Settings
@@ -19,14 +19,17 @@ def dead_list(settings: Settings, saga: str | None, as_json: bool) -> int:
         if as_json:
             show({"dead_letters": [letter.model_dump(mode="json") for letter in found]})
         else:
-            print_table(COLUMNS, [_row(letter) for letter in found])
+            print_rows(COLUMNS, [_row(letter) for letter in found])
         return 0
 
     return talk(settings, work)
 
 
 def dead_show(settings: Settings, letter_id: str, saga: str | None, as_json: bool) -> int:
-    """Print one dead letter whole, as JSON (on one line with `as_json`); returns 0, 2 where there is none of this id, 3 where Kafka does not answer."""
+    """Print one dead letter whole, as JSON, on one line with `as_json`; blocks.
+
+    Returns 0, 2 where there is none of this id, 3 where Kafka does not answer.
+    """
 
     async def work(client: Client) -> int:
         for letter in await _letters(client, chosen(settings, saga)):
@@ -45,5 +48,4 @@ async def _letters(client: Client, kinds: list[str]) -> list[DeadLetter]:
 
 def _row(letter: DeadLetter) -> list[str]:
     at = letter.at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    shown = (letter.id, letter.kind, letter.saga_id or "", letter.step or letter.type or "", letter.reason, at)
-    return [printable(cell) for cell in shown]
+    return [letter.id, letter.kind, letter.saga_id or "", letter.step or letter.type or "", letter.reason, at]

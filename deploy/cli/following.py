@@ -47,9 +47,9 @@ class Following:
             changed_at = time.monotonic()
             try:
                 while True:
-                    await asyncio.wait(
-                        {change, *self._tasks()}, timeout=_patience(last, changed_at), return_when=asyncio.FIRST_COMPLETED
-                    )
+                    patience = _patience(last, changed_at)
+                    tasks = {change, *self._tasks()}
+                    await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                     if change.done():
                         last, changed_at = change.result(), time.monotonic()
                         if last.state in FINAL_STATES | STANDING_STATES:
@@ -79,6 +79,8 @@ class Following:
             self._view.show(status)
             self._view.pause()
             self._asking = asyncio.ensure_future(self._asks(status))
+        elif self._asking is None:
+            self._view.show(status)
 
     async def _give_up_asking(self) -> None:
         tasks, self._asking = self._tasks(), None

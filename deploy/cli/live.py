@@ -1,5 +1,6 @@
 """How a saga's progress is shown: drawn anew on a terminal, a line per change elsewhere."""
 
+import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Protocol
@@ -54,7 +55,7 @@ class Lines:
 
 
 class Screen:
-    """The steps of the story, drawn anew several times a second on stderr; `story` names those that are still to come."""
+    """The steps, drawn anew several times a second on stderr; `story` names those that a good end passes."""
 
     def __init__(self, console: Console, story: Iterable[str]) -> None:
         self._console, self._story = console, tuple(story)
@@ -86,7 +87,7 @@ def drawn(status: SagaStatus, story: Iterable[str], now: datetime) -> Group:
     bar = ProgressBar(total=100, completed=status.progress_percent, width=32)
     head.add_row(Text(printable(status.saga_id), "bold"), bar, f"{status.progress_percent} %", Text(status.state))
     steps = Table.grid(padding=(0, 2))
-    for step in status.steps:
+    for step in in_time(status.steps):
         sign, style = SIGNS[step.state]
         tried = f"attempt {step.attempts}" if step.attempts > 1 else ""
         steps.add_row(Text(f" {sign}", style), step.name, Text(step.state, style), seconds_of(step, now), tried)
@@ -102,15 +103,15 @@ def drawn(status: SagaStatus, story: Iterable[str], now: datetime) -> Group:
 def changes_between(before: SagaStatus | None, after: SagaStatus) -> Iterator[str]:
     """What is new, a line each."""
     known = {step.name: step.state for step in before.steps} if before else {}
-    clock = after.updated_at.astimezone().strftime("%H:%M:%S")
-    for step in after.steps:
+    when = f"{after.updated_at.astimezone():%H:%M:%S} {after.progress_percent:3} %"
+    for step in in_time(after.steps):
         if known.get(step.name) != step.state:
             took = seconds_of(step, after.updated_at) if step.state in ("done", "refused") else ""
             tried = f" at attempt {step.attempts}" if step.attempts > 1 else ""
-            yield f"{clock} {after.progress_percent:3} %  {step.name}: {step.state}{tried}{f' in {took}' if took else ''}"
+            yield f"{when}  {step.name}: {step.state}{tried}{f' in {took}' if took else ''}"
     if before is None or before.state != after.state:
         why = after.cause or (after.waiting_for and f"waits for {after.waiting_for}")
-        yield printable(f"{clock} {after.progress_percent:3} %  {after.saga_id} is {after.state}{f': {why}' if why else ''}")
+        yield printable(f"{when}  {after.saga_id} is {after.state}{f': {why}' if why else ''}")
 
 
 def line_of(status: SagaStatus) -> str:
@@ -119,6 +120,11 @@ def line_of(status: SagaStatus) -> str:
     clock = status.updated_at.astimezone().strftime("%H:%M:%S")
     why = status.cause or busy
     return printable(f"{clock} {status.saga_id} {status.state} {status.progress_percent} %{f': {why}' if why else ''}")
+
+
+def in_time(steps: Iterable[StepStatus]) -> list[StepStatus]:
+    """The steps in the order in which they began."""
+    return sorted(steps, key=lambda step: step.started_at.timestamp() if step.started_at else math.inf)
 
 
 def seconds_of(step: StepStatus, now: datetime) -> str:

@@ -26,7 +26,7 @@ class StructuredFormatter(logging.Formatter):
 
 
 def configure_logs(level: int) -> None:
-    """Send all logs to stderr; libraries only from warnings on, for aiokafka tells of every retry while a broker is away."""
+    """Send all logs to stderr; libraries only from errors on: aiokafka tells of every retry."""
     shown = logging.StreamHandler(sys.stderr)
     shown.setFormatter(StructuredFormatter())
     logging.basicConfig(level=level, handlers=[shown], force=True)

@@ -18,7 +18,9 @@ app.add_typer(dead_verbs, name="dead")
 app.add_typer(stuck_verbs, name="stuck")
 app.add_typer(topics_verbs, name="topics")
 Id = Annotated[str | None, typer.Option("--id", help="The saga's id; a new one is made where none is given.")]
-MaybeSagaId = Annotated[str | None, typer.Argument(metavar="[ID]", help="The saga's id; all without it.", show_default=False)]
+MaybeId = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The saga's id; all without it.", show_default=False)
+]
 Reviewer = Annotated[str | None, typer.Option(help="Who decides; your user name without it.", show_default=False)]
 
 
@@ -68,13 +70,13 @@ def publish_(
 
 
 @app.command(name="status")
-def status_(saga_id: MaybeSagaId = None, saga: Kind = None, as_json: Json = False) -> None:
+def status_(saga_id: MaybeId = None, saga: Kind = None, as_json: Json = False) -> None:
     """Say where the sagas stand, or one of them."""
     raise typer.Exit(status.status(settings(), saga_id, saga, as_json))
 
 
 @app.command(name="watch")
-def watch_(saga_id: MaybeSagaId = None, saga: Kind = None, as_json: Json = False) -> None:
+def watch_(saga_id: MaybeId = None, saga: Kind = None, as_json: Json = False) -> None:
     """Print every change of the sagas, or of one until it has ended."""
     raise typer.Exit(watch.watch(settings(), saga_id, saga, as_json))
 
@@ -154,7 +156,7 @@ def query_(sql: str, as_json: Json = False) -> None:
 
 
 def main() -> None:
-    """The entry point of `soma` and of `python -m deploy.cli.main`; ends quietly where whoever read its words has gone."""
+    """The entry point of `soma` and of `python -m deploy.cli.main`; quiet where whoever read its words has gone."""
     try:
         app()
     except BrokenPipeError:

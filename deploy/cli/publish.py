@@ -6,7 +6,8 @@ from pathlib import Path
 from consumers.runtime.graph import Graph
 from deploy.cli.bodies import Written, read_file
 from deploy.cli.talking import Invalid, ask, graphs_of, printable, say, show, talk
-from producers.client import Answer, Client, Published
+from producers.answers import Answer, Published
+from producers.client import Client
 from producers.settings import Settings
 from schemas.message import Command
 
@@ -50,7 +51,8 @@ def id_for(graph: Graph, wire_type: str, saga_id: str | None, written: Written) 
     """The saga the command speaks of: the one named, the body's, or a new one for a command that starts a saga."""
     named = written.body.get("saga_id")
     if saga_id is not None and named not in (None, saga_id):
-        raise Invalid(f"{written.where(('saga_id',))}: saga_id is {printable(named)}, but --id says {printable(saga_id)}")
+        where = written.where(("saga_id",))
+        raise Invalid(f"{where}: saga_id is {printable(named)}, but --id says {printable(saga_id)}")
     found = saga_id if saga_id is not None else named
     if found is None and any(step.opens for step in graph.hearers.get(wire_type, ())):
         return new_id(graph.saga)

@@ -15,8 +15,8 @@ from schemas.status import FINAL_STATES, SagaStatus
 
 CAUGHT_UP_WITHIN_SECONDS = 20.0
 ASK_AGAIN_AFTER_SECONDS = 0.2
-# The sink stores each topic on its own: all of the saga is there once both its facts and its status tell of the end, and
-# the commands that led to it are there as well.
+# The sink stores each topic on its own: all of the saga is there once its facts and its status both tell of the end
+# and the commands that led to it are there.
 COUNT = """
 SELECT (SELECT count() FROM messages WHERE saga = {saga:String} AND saga_id = {saga_id:String}),
        (SELECT any(state) FROM sagas WHERE saga = {saga:String} AND saga_id = {saga_id:String}),
@@ -27,9 +27,9 @@ SELECT (SELECT count() FROM messages WHERE saga = {saga:String} AND saga_id = {s
 
 
 async def stored_records(settings: Settings, status: SagaStatus, commands: list[str]) -> int | None:
-    """How many records ClickHouse holds of the saga, once the sink has caught up with its end; None where it does not answer.
+    """How many records ClickHouse holds of the saga, once the sink has caught up with its end.
 
-    Waits 20 s at most; `commands` are the ids of those that were published for it.
+    Waits 20 s at most; None where ClickHouse does not answer. `commands` are the ids of those published for the saga.
     """
     try:
         client = await asyncio.to_thread(client_for, settings)
@@ -49,7 +49,7 @@ async def _when_caught_up(client: StoreClient, status: SagaStatus, commands: lis
     named = {"saga": status.saga, "saga_id": status.saga_id, "commands": commands}
     deadline = time.monotonic() + CAUGHT_UP_WITHIN_SECONDS
     while True:
-        count, *rest = (await asyncio.to_thread(client.query, COUNT, named)).first_row
+        ((count, *rest),) = (await asyncio.to_thread(client.query, COUNT, named)).result_rows
         # A saga that only stands still is told of by its status alone.
         told = status.state if status.state in FINAL_STATES else rest[0]
         if tuple(rest) == (told, status.state, len(commands)):

@@ -55,7 +55,7 @@ class Keyboard:
     async def _more(self) -> bytes:
         loop, number = asyncio.get_running_loop(), sys.stdin.fileno()
         readable = loop.create_future()
-        loop.add_reader(number, lambda: readable.done() or readable.set_result(None))
+        loop.add_reader(number, _done, readable)
         try:
             await readable
             return os.read(number, 4096)
@@ -64,6 +64,11 @@ class Keyboard:
             return b""
         finally:
             loop.remove_reader(number)
+
+
+def _done(waiting: "asyncio.Future[None]") -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def show_draft(console: Console, facts: list[tuple[str, dict[str, Any]]], home: Path) -> None:

@@ -1,6 +1,7 @@
 """`soma run BRIEF.yaml`: a campaign from its brief to its results."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from deploy.cli.review import Decision, EndOfInput, Keyboard, Verb, decided, dec
 from deploy.cli.talking import Invalid, ask, exit_code_of, graphs_of, guarded, printable, say, show, talk
 from deploy.cli.up import bring_up
 from deploy.local.stack import Stack
-from producers.client import Client, Published
+from producers.answers import Published
+from producers.client import Client
 from producers.settings import Settings
 from schemas.campaign import StartCampaign
 from schemas.status import SagaStatus
@@ -44,7 +46,7 @@ class Run:
             say(f"{printable(answer.reason)}; this shows how it stands")
         else:
             return tell(published, answer, self._as_json)
-        following = Following(self._view(), lambda status: self._asks(client, status), lambda one: self._decide(client, one))
+        following = Following(self._view(), partial(self._asks, client), partial(self._decide, client))
         try:
             last = await following.to_the_end(client, SAGA, self._saga_id)
         except Silence as silence:
@@ -89,10 +91,11 @@ class Run:
 
 
 def run(settings: Settings, brief: Path, verb: Verb | None, saga_id: str | None, as_json: bool) -> int:
-    """Bring the stack up if none is named elsewhere, start the campaign, follow it to its end and tell the results; blocks.
+    """Bring the stack up if none is named elsewhere, start the campaign and follow it to its end; blocks.
 
-    Returns 0 completed; 1 ended otherwise, refused or standing still; 2 for a brief or a use that cannot be meant (nothing
-    is started then); 3 where something does not answer, nothing happens for two minutes, or the person leaves.
+    Returns 0 where it completed; 1 where it ended otherwise, was refused or stands still; 2 for a brief or a use that
+    cannot be meant (nothing is started then); 3 where something does not answer, nothing happens for two minutes, or
+    the person leaves.
     """
 
     def start() -> int:
@@ -110,15 +113,15 @@ def run(settings: Settings, brief: Path, verb: Verb | None, saga_id: str | None,
 
 
 def checked(written: Written, saga_id: str, verb: Verb | None) -> dict[str, Any]:
-    """The brief as the command's body; raises `Invalid` for mistakes in it, and where nobody could decide as it wants."""
+    """The brief as the command's body; raises `Invalid` for mistakes in it, and where nobody could decide."""
     body = written.checked(StartCampaign, saga_id)
     review = StartCampaign.model_validate(body).review
     if review == "none" and verb == "reject":
         raise Invalid(f"{written.where(('review',))}: the brief asks for no review, so --reject would not be heard")
     if review == "required" and verb is None and not has_terminal():
         raise Invalid(
-            f"{written.where(('review',))}: the brief asks for a review, but there is no terminal to ask at: use --approve"
-            " or --reject, or `soma publish campaign.start` and `soma approve` later"
+            f"{written.where(('review',))}: the brief asks for a review, but there is no terminal to ask at: use"
+            " --approve or --reject, or `soma publish campaign.start` and `soma approve` later"
         )
     return body
 

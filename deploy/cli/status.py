@@ -6,7 +6,8 @@ from contextlib import aclosing
 from rich.console import Console
 from rich.text import Text
 
-from deploy.cli.query import print_table
+from deploy.cli.live import in_time
+from deploy.cli.tables import print_rows
 from deploy.cli.talking import Invalid, chosen, ended, exit_code_of, printable, show, talk
 from producers.client import Client
 from producers.settings import Settings
@@ -32,7 +33,7 @@ def status(settings: Settings, saga_id: str | None, saga: str | None, as_json: b
             if as_json:
                 show({"sagas": [one.model_dump(mode="json") for one in found]})
             else:
-                print_table(COLUMNS, [list(row_of(one)) for one in found])
+                print_rows(COLUMNS, [row_of(one) for one in found])
             return 0
         known = await status_of(client, kinds, saga_id)
         if as_json:
@@ -53,9 +54,7 @@ async def status_of(client: Client, kinds: list[str], saga_id: str) -> SagaStatu
 
     looking = [asyncio.create_task(first(kind)) for kind in kinds]
     try:
-        done, _ = await asyncio.wait(
-            looking, timeout=FIRST_STATUS_WITHIN_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, _ = await asyncio.wait(looking, timeout=FIRST_STATUS_WITHIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             raise Invalid(f"there is no saga {printable(saga_id)}; `soma status` lists them")
         return next(iter(done)).result()
@@ -67,14 +66,14 @@ def row_of(one: SagaStatus) -> tuple[str, ...]:
     """One saga as a row of the list."""
     what = one.cause or (f"waits for {one.waiting_for}" if one.waiting_for else "")
     updated = one.updated_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return printable(one.saga_id), one.saga, one.state, f"{one.progress_percent} %", printable(what), updated
+    return one.saga_id, one.saga, one.state, f"{one.progress_percent} %", what, updated
 
 
 def print_status(one: SagaStatus) -> None:
     """One saga in full, for people, on stdout."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(Text(f"{printable(one.saga_id)} ({one.saga}): {one.state}, {one.progress_percent} %"))
-    for step in one.steps:
+    for step in in_time(one.steps):
         tried = f", attempt {step.attempts}" if step.attempts > 1 else ""
         said = f" → {step.said}" if step.said else ""
         freed = f" [{step.item}]" if step.item and step.state in STANDING_STATES else ""

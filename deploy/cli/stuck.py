@@ -3,15 +3,15 @@
 from dataclasses import asdict, dataclass
 
 from deploy.cli.publish import tell
-from deploy.cli.query import print_table
 from deploy.cli.status import status_of
+from deploy.cli.tables import print_rows
 from deploy.cli.talking import Invalid, ask, chosen, printable, show, talk
 from producers.client import Client
 from producers.settings import Settings
 from schemas.engine import RetryItem
 from schemas.status import STANDING_STATES, SagaStatus
 
-COLUMNS = ["saga id", "state", "participant", "step", "item", "cause", "freed by"]
+COLUMNS = ("saga_id", "state", "participant", "step", "item", "cause", "freed_by")
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def stuck_list(settings: Settings, saga: str | None, as_json: bool) -> int:
         if as_json:
             show({"stuck": [asdict(item) for item in found]})
         else:
-            rows = [[item.saga_id, item.state, item.participant, item.step, item.item, item.cause, item.freed_by] for item in found]
-            print_table(COLUMNS, [[printable(cell) for cell in row] for row in rows])
+            print_rows(COLUMNS, [[getattr(item, name) for name in COLUMNS] for item in found])
         return 0
 
     return talk(settings, work)
@@ -69,7 +68,8 @@ def stuck_list(settings: Settings, saga: str | None, as_json: bool) -> int:
 def stuck_retry(settings: Settings, saga_id: str, item: str | None, reason: str, as_json: bool) -> int:
     """Ask for another attempt at one item of the saga, or at all that stand still, and wait for the answers; blocks.
 
-    Returns 0 when all go on, 1 when one is refused, 2 where nothing stands still, 3 where Kafka or an answer does not come.
+    Returns 0 when all go on, 1 when one is refused, 2 where nothing stands still, 3 where Kafka or an answer does not
+    come in time.
     """
 
     async def work(client: Client) -> int:

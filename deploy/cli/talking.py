@@ -15,7 +15,8 @@ from consumers.runtime.graph import Graph
 from consumers.topics import TopicsDiffer
 from deploy.cli.worker import sagas_of
 from deploy.local.errors import StackError
-from producers.client import Answer, Client, Published
+from producers.answers import Answer, Published
+from producers.client import Client
 from producers.errors import FlowError, NotReachable, Unreadable
 from producers.settings import Settings
 from schemas.status import FINAL_STATES, STANDING_STATES, SagaState
@@ -35,7 +36,7 @@ class Invalid(Exception):
 def talk(settings: Settings, work: Callable[[Client], Awaitable[int]], interrupted: str = "interrupted") -> int:
     """Connect, do the work and return its exit code; blocks.
 
-    Returns 2 for invalid input, 3 where Kafka does not answer in time or Ctrl-C ended the wait; the cause goes to stderr.
+    Returns 2 for invalid input, 3 where Kafka does not answer in time or Ctrl-C ended the wait; stderr has the cause.
     """
 
     async def connected() -> int:
@@ -70,12 +71,18 @@ def guarded(settings: Settings, work: Callable[[], int], interrupted: str = "int
         why = str(error) or type(error).__name__
         say(f"Kafka at {settings.bootstrap_servers} does not answer ({why}): `soma doctor` looks, `soma up` starts it")
         return 3
+    except OSError as error:
+        # A disk that is full, most likely, under a file that stdout goes to.
+        say(f"{error.filename or 'writing'}: {error.strerror or error}")
+        return 3
     except KeyboardInterrupt:
         say(interrupted)
         return 3
 
 
-async def ask(client: Client, saga: str, wire_type: str, saga_id: str, body: dict[str, Any]) -> tuple[Published, Answer]:
+async def ask(
+    client: Client, saga: str, wire_type: str, saga_id: str, body: dict[str, Any]
+) -> tuple[Published, Answer]:
     """Publish a command and wait for what it leads to; raises `NotReachable` if no answer comes in time."""
     try:
         async with asyncio.timeout(PUBLISH_WITHIN_SECONDS):

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from consumers.topics import Plan, WantedTopic, apply, plan
-from deploy.cli.query import print_table
+from deploy.cli.tables import print_rows
 from deploy.cli.talking import kinds_of, say, show, talk
 from producers.client import Client
 from producers.settings import Settings
@@ -52,11 +52,11 @@ def tell(found: Plan, as_json: bool, what_of_them: str) -> None:
         ]
         show({"missing": missing, "differing": list(found.differing)})
     elif found.missing:
-        print_table(COLUMNS, [_row(topic) for topic in found.missing])
+        print_rows(COLUMNS, [_row(topic) for topic in found.missing])
     say(*found.differing)
     say(f"topics {what_of_them}: {len(found.missing)}" if found.missing else "every topic is there")
 
 
-def _row(topic: WantedTopic) -> list[str]:
+def _row(topic: WantedTopic) -> list[object]:
     configuration = " ".join(f"{name}={value}" for name, value in topic.configuration.items())
-    return [topic.name, str(topic.partitions), str(topic.replication), configuration]
+    return [topic.name, topic.partitions, topic.replication, configuration]

@@ -24,8 +24,8 @@ WORDS_EVERY_SECONDS = 5.0
 def up(settings: Settings, detach: bool, stack: Stack | None = None) -> int:
     """Start the stack, wait until it is ready, and tell people where it is.
 
-    With `detach` the stack stays when this returns; without, it is shown to be up until Ctrl-C, which stops it. Returns 0
-    (also where it was up already), 3 where a part is not ready in time, 2 where `SOMA_HOME` cannot be used.
+    With `detach` the stack stays when this returns; without, it is shown to be up until Ctrl-C, which stops it. Returns
+    0 (also where it was up already), 3 where a part is not ready in time, 2 where `SOMA_HOME` cannot be used.
     """
     try:
         with explained(settings.home):
@@ -86,7 +86,7 @@ def _words() -> JarsReport:
 
 
 def _stay(stack: Stack) -> int:
-    """Keep the stack up until Ctrl-C, SIGTERM or the closing of the terminal; returns 0 when it was stopped elsewhere."""
+    """Keep the stack up until Ctrl-C, SIGTERM or the closing of the terminal; 0 when it was stopped elsewhere."""
     asked = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: asked.set())

@@ -37,9 +37,9 @@ def sagas_of(settings: Settings) -> tuple[SagaKind, ...]:
 def worker(settings: Settings, only: list[str], check: bool = False) -> int:
     """Carry the participants named, or all, until SIGTERM or SIGINT; blocks. `check` only checks the flows.
 
-    Writes `SOMA_HOME/run/worker.ready` once every lane is open. Returns 0 after a signal, 2 where flows, names or topics
-    are wrong, 3 where Kafka does not answer, 70 where a participant no longer polls (whoever supervises it starts it
-    again).
+    Writes `SOMA_HOME/run/worker.ready` once every lane is open. Returns 0 after a signal, 2 where flows, names or
+    topics are wrong, 3 where Kafka does not answer, 70 where a participant no longer polls (whoever supervises it
+    starts it again).
     """
     try:
         kinds = sagas_of(settings)
@@ -57,9 +57,7 @@ def worker(settings: Settings, only: list[str], check: bool = False) -> int:
         return _refuse(f"Kafka at {settings.bootstrap_servers} does not answer: {error}; is the stack up?", 3)
 
 
-async def _carry(
-    settings: Settings, kinds: tuple[SagaKind, ...], only: list[str], places: Places, member: str
-) -> int:
+async def _carry(settings: Settings, kinds: tuple[SagaKind, ...], only: list[str], places: Places, member: str) -> int:
     carried = Worker(settings, kinds, only, member)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,5 +1,6 @@
 """A running part: one that we started, or one that a supervisor before us did."""
 
+import contextlib
 import os
 import subprocess
 import uuid
@@ -49,16 +50,15 @@ class Child:
 
 
 def _unless_ended(action: Callable[[], None]) -> None:
-    try:
+    with contextlib.suppress(psutil.Error):
         action()
-    except psutil.Error:
-        pass  # it has ended meanwhile
 
 
 def spawn(name: str, launch: Launch, places: Places, token: str) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own, marked with `token`, its output in its log.
 
-    It holds on to nothing of ours: neither the terminal nor a pipe that somebody waits at. Raises `DiskFull` or `HomeUnusable`.
+    It holds on to nothing of ours: neither the terminal nor a pipe that somebody waits at. Raises `DiskFull` or
+    `HomeUnusable`.
     """
     log = places.log(name)
     bound(log)
@@ -79,7 +79,8 @@ def spawn(name: str, launch: Launch, places: Places, token: str) -> subprocess.P
 def start_child(name: str, launch: Launch, places: Places, ports: Mapping[str, int], wiring: str) -> Child:
     """Start a program and write its record.
 
-    A program whose record cannot be written is ended at once: nobody could find it again. Raises `DiskFull` or `HomeUnusable`.
+    A program whose record cannot be written is ended at once: nobody could find it again. Raises `DiskFull` or
+    `HomeUnusable`.
     """
     token = uuid.uuid4().hex
     started = spawn(name, launch, places, token)

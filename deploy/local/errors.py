@@ -61,8 +61,8 @@ class PortUnavailable(StackError):
 def explained(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals about `path` into an error that names the remedy.
 
-    Raises `DiskFull` for a full disk or a spent quota, `HomeUnusable` for a path that cannot be used, `StackError` for the
-    rest; what is no refusal of the system's passes.
+    Raises `DiskFull` for a full disk or a spent quota, `HomeUnusable` for a path that cannot be used, `StackError` for
+    the rest; what is no refusal of the system's passes.
     """
     try:
         yield
@@ -73,7 +73,8 @@ def explained(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise HomeUnusable(
-                f"{shortened(path)} cannot be written ({error.strerror}); set SOMA_HOME (or SOMA_CACHE) to a folder of yours"
+                f"{shortened(path)} cannot be written ({error.strerror});"
+                " set SOMA_HOME (or SOMA_CACHE) to a folder of yours"
             ) from error
         if error.errno in (errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.EISDIR):
             raise HomeUnusable(

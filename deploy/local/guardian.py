@@ -1,7 +1,7 @@
 """The guardian: waits for the supervisor to die, and starts another.
 
-The supervisor starts the guardian again when that dies, so that either may be killed at any time. Both at the same instant is
-the one case that waits for a person: the next `soma up` or `soma run` puts everything right.
+The supervisor starts the guardian again when that dies, so that either may be killed at any time. Both at the same
+instant is the one case that waits for a person: the next `soma up` or `soma run` puts everything right.
 """
 
 import subprocess

@@ -64,7 +64,7 @@ def jars_folder(cache: Path) -> Path:
 
 
 def class_path(cache: Path, jars: Sequence[Jar]) -> str:
-    """The class path for `java`, always in the same order: a class archive is only good for the order it was made with."""
+    """The class path for `java`, always in the same order: a class archive is good for one order only."""
     return os.pathsep.join(str(jars_folder(cache) / jar.name) for jar in jars)
 
 
@@ -76,8 +76,9 @@ def wrong_jars(cache: Path, jars: Sequence[Jar], thorough: bool = True) -> tuple
 def fetch_jars(cache: Path, report: Report | None = None, download: Download | None = None) -> Path:
     """Make sure that all jars of the closed list are there, and return their folder.
 
-    May be called by several programs at once: one fetches, the others wait and find everything done. A jar appears under
-    its name only when it is complete and verified. Raises `JarsUnavailable`, `JarCorrupt`, `DiskFull`, `HomeUnusable`.
+    May be called by several programs at once: one fetches, the others wait and find everything done. A jar appears
+    under its name only when it is complete and verified. Raises `JarsUnavailable`, `JarCorrupt`, `DiskFull`,
+    `HomeUnusable`.
     """
     jars = listed_jars()
     folder = jars_folder(cache)
@@ -170,8 +171,8 @@ def maven_download() -> Download:
             return Path(context.project(group, artifact).at_version(version).artifact().resolve())
         except (RequestException, RuntimeError) as error:
             raise JarsUnavailable(
-                f"{jar.coordinate} could not be fetched ({type(error).__name__}: {error}); check the network and run the"
-                " command again: what has been fetched is kept"
+                f"{jar.coordinate} could not be fetched ({type(error).__name__}: {error});"
+                " check the network and run the command again: what has been fetched is kept"
             ) from error
 
     return download

@@ -1,6 +1,7 @@
 """The embedded Apache Kafka: one KRaft node in a folder of its own, without Docker and without an installed Java."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -27,7 +28,7 @@ PROBE_TIMEOUT_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start a program: the command, its working folder (`None`: the current one), what to add to the environment."""
+    """How to start a program: its command, its folder (`None`: the current one), what to add to the environment."""
 
     command: tuple[str, ...]
     folder: Path | None = None
@@ -47,7 +48,8 @@ def prepare_kafka(folder: Path, port: int, controller_port: int, cache: Path, re
     path = class_path(cache, jars)
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        # Native libraries are unpacked here, not in a /tmp that may forbid running code; a killed broker leaves its own.
+        # Native libraries are unpacked here, not in a /tmp that may forbid running code; a killed broker leaves its
+        # own.
         unpacked = folder / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)
         unpacked.mkdir(exist_ok=True)
@@ -117,8 +119,8 @@ class EmbeddedKafka:
     """A broker for a test or a program, owned by the one who starts it.
 
     `with EmbeddedKafka(folder) as kafka:` gives a broker that answers at `kafka.bootstrap_servers`. It can be stopped,
-    killed and started again on the same folder and port; what was written stays. Not for two owners at once: the stack's
-    own broker is the supervisor's.
+    killed and started again on the same folder and port; what was written stays. Not for two owners at once: the
+    stack's own broker is the supervisor's.
     """
 
     def __init__(self, folder: Path, port: int | None = None, cache: Path | None = None) -> None:
@@ -207,7 +209,5 @@ def start_kafka(home: Path, port: int | None = None) -> EmbeddedKafka:
 if __name__ == "__main__":
     with start_kafka(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None) as broker:
         print(broker.bootstrap_servers, flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):
             broker._running.wait()  # type: ignore[union-attr]
-        except KeyboardInterrupt:
-            pass

@@ -22,8 +22,8 @@ def ensure_formatted(folder: Path, class_path: str) -> None:
     """Make `folder/log` a formatted log folder, if it is not one yet.
 
     It is formatted under another name and renamed when complete, so a kill at any moment leaves either nothing or all.
-    A folder without identity and without records (an older, half-made one) is moved aside; one that holds records is never
-    touched: `KafkaLogBroken`.
+    A folder without identity and without records (an older, half-made one) is moved aside; one that holds records is
+    never touched: `KafkaLogBroken`.
     """
     log = folder / LOG_FOLDER
     if _has_identity(log):

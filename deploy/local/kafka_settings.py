@@ -20,7 +20,8 @@ def server_properties(port: int, controller_port: int, log_folder: str) -> str:
         "inter.broker.listener.name": "CLIENT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": log_folder,
-        # After a kill -9 the controller waits for the dead broker's session: 9 s by default, and that is all of the restart.
+        # After a kill -9 the controller waits for the dead broker's session: 9 s by default, and that is all of the
+        # restart.
         "broker.session.timeout.ms": 2_000,
         "broker.heartbeat.interval.ms": 500,
         "offsets.topic.num.partitions": PARTITIONS_OF_INTERNAL_TOPICS,
@@ -30,7 +31,8 @@ def server_properties(port: int, controller_port: int, log_folder: str) -> str:
         "transaction.state.log.min.isr": 1,
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
-        # A frozen worker hides its partition's new records until its transaction times out, plus this scan (10 s by default).
+        # A frozen worker hides its partition's new records until its transaction times out, plus this scan (10 s by
+        # default).
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1_000,

@@ -21,9 +21,9 @@ PROBE_TIMEOUT_SECONDS = 2.0
 class Part:
     """One program of the stack.
 
-    `launch` may take its time (it prepares what the program needs) and may raise a `StackError`. `ready` is asked until it
-    says yes once. `ports` are the names of the ports it listens at. `told` parts get the others' addresses, and are started
-    again when one of these changes. `needs` must be ready before it is started.
+    `launch` may take its time (it prepares what the program needs) and may raise a `StackError`. `ready` is asked until
+    it says yes once. `ports` are the names of the ports it listens at. `told` parts get the others' addresses, and are
+    started again when one of these changes. `needs` must be ready before it is started.
     """
 
     name: str

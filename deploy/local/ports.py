@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from deploy.local.errors import PortUnavailable
 
 LOOPBACK = "127.0.0.1"
-# Below the range from which systems take ports for outgoing connections: a chosen port must still be free after a restart.
+# Below the range from which systems take ports for outgoing connections: a chosen port must still be free after a
+# restart.
 CHOICE = range(20_000, 32_000)
 CHOICE_ATTEMPTS = 200
 

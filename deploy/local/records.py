@@ -1,4 +1,4 @@
-"""Who we have started: written down so that another supervisor, or `soma down`, recognises it and never takes a stranger for it."""
+"""Who we have started, written down: another supervisor, or `soma down`, takes no stranger for it."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -55,8 +55,8 @@ def recorded(run: Path) -> dict[str, Record]:
 def living(record: Record | None) -> psutil.Process | None:
     """What the record tells of, if it still runs and is ours; `None` for a dead one, a zombie and a stranger.
 
-    The token in its environment decides. Where the system does not show environments, the time it was started decides: not
-    always, because a clock that was set right moves all start times.
+    The token in its environment decides. Where the system does not show environments, the time it was started decides:
+    not always, because a clock that was set right moves all start times.
     """
     if record is None:
         return None

@@ -109,7 +109,8 @@ class Stack:
             raise StackError(f"some parts could not be stopped; see {self.places.logs}")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # The settings may have been made by a program, not by the environment: what decides about the parts is passed on.
+        # The settings may have been made by a program, not by the environment: what decides about the parts is passed
+        # on.
         named = {
             "KAFKA_BOOTSTRAP_SERVERS": self.settings.kafka_bootstrap_servers,
             "CLICKHOUSE_URL": self.settings.clickhouse_url,

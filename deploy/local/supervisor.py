@@ -1,8 +1,8 @@
-"""The supervisor: one program that starts the parts of the stack in order, starts again what dies, and ends them in order.
+"""The supervisor: it starts the parts of the stack in order, starts again what dies, and ends them in order.
 
-It may itself be killed at any time. Its parts live on; the guardian (or the next `soma up`) starts another supervisor, which
-recognises them by their records and goes on from there. A lock on a file, which the system lets go at any death, makes sure
-that there is one.
+It may itself be killed at any time. Its parts live on; the guardian (or the next `soma up`) starts another supervisor,
+which recognises them by their records and goes on from there. A lock on a file, which the system lets go at any death,
+makes sure that there is one.
 """
 
 import logging

@@ -47,7 +47,7 @@ def wire(settings: Settings, places: Places, ports: Mapping[str, int]) -> Wiring
 
 
 def choose_ports(keep: Mapping[str, int], remembered: Mapping[str, int]) -> dict[str, int]:
-    """A port for every name: the one to keep, else the remembered one, else the well-known one, else any that is free."""
+    """A port for every name: the one to keep, else the remembered, else the well-known one, else any that is free."""
     ports: dict[str, int] = {}
     for name, default in DEFAULT_PORTS.items():
         avoid = {*ports.values(), *keep.values()}

@@ -42,7 +42,13 @@ def _plain(name: str) -> str:
 
 def test_no_committed_file_names_a_package_registry() -> None:
     # Written in parts, so that this file is none of them.
-    hosts = ["py" + "pi.org", "python" + "hosted.org", "repo1." + "maven", "registry." + "npmjs", "repo.maven." + "apache"]
+    hosts = [
+        "py" + "pi.org",
+        "python" + "hosted.org",
+        "repo1." + "maven",
+        "registry." + "npmjs",
+        "repo.maven." + "apache",
+    ]
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True).stdout
     files = [REPOSITORY / name.decode() for name in listed.split(b"\0") if name]
     naming = {

@@ -3,8 +3,8 @@
 A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to that moment takes the file away, notes the
 crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect is made,
 nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not know).
-A saga misbehaves by its id: `sleeps-…` sleeps in Blog.publish, `kills-…` kills its worker there each time, and `down-…`
-finds the blog down as long as the file `down` lies in the folder.
+A saga misbehaves by its id: `sleeps-…` sleeps in SocialFeed.publish, `kills-…` kills its worker there each time, and
+`down-…` finds the blog down as long as the file `down` lies in the folder.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from consumers.kinds import SagaKind
 
 FOLDER = "SOMA_FAULTS"
 LOG = "crash-points.log"
-SLEEP_SECONDS = 25.0
+SLEEP_SECONDS = 60.0
 
 
 def die_if_asked(moment: str) -> None:
@@ -65,14 +65,12 @@ class DyingPort:
 
 
 async def misbehave(saga: str, call: str) -> None:
-    """Do in Blog.publish what the saga's id says."""
-    if call != "Blog.publish":
-        return
-    if saga.startswith("sleeps-"):
+    """Do what the saga's id says."""
+    if call == "SocialFeed.publish" and saga.startswith("sleeps-"):
         await asyncio.sleep(SLEEP_SECONDS)
-    if saga.startswith("kills-"):
+    if call == "SocialFeed.publish" and saga.startswith("kills-"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if saga.startswith("down-") and (Path(os.environ[FOLDER]) / "down").exists():
+    if call == "Blog.publish" and saga.startswith("down-") and (Path(os.environ[FOLDER]) / "down").exists():
         raise ConnectionError("the blog does not answer")
 
 

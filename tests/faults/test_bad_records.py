@@ -72,6 +72,19 @@ def test_a_command_on_the_wrong_partition_is_forwarded_and_answered_once(hub: Hu
     eventually(lambda: hub.answers(f"lost-{saga}") == ["campaign.command.refused"], seconds=20)
 
 
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_a_command_is_understood_however_its_publisher_compresses(hub: Hub, codec: str) -> None:
+    (saga,) = names(1, seed=time.time_ns())
+    producer = Producer(
+        {"bootstrap.servers": hub.addresses["kafka"], "partitioner": "murmur2_random", "compression.type": codec}
+    )
+    body = json.dumps({"reviewer": "ada" * 60}).encode()
+    headers = [("ce_type", "campaign.approve"), ("ce_id", f"packed-{saga}")]
+    producer.produce(TOPICS.commands, body, saga.encode(), headers=headers)
+    producer.flush(10)
+    eventually(lambda: hub.answers(f"packed-{saga}") == ["campaign.command.refused"], seconds=20)
+
+
 def test_every_bad_record_reaches_clickhouse_as_well(hub: Hub) -> None:
     eventually(lambda: hub.clickhouse_difference() == set(), seconds=60, every=0.5)
 

@@ -134,6 +134,20 @@ def test_a_step_that_kills_its_worker_each_time_spends_its_budget_and_the_others
     assert {key.split("/")[0] for what, key in world.outside.standing if what == "page"} == set(others)
 
 
+def test_a_step_that_kills_its_worker_on_a_later_attempt_spends_its_budget_as_well() -> None:
+    world = world_with(page=1)
+
+    def poison(what: str) -> None:
+        if what == "page" and not world.outside.fail["page"]:
+            world.loop.kill(f"worker-{world.lives}")
+            raise asyncio.CancelledError
+
+    world.outside.before = poison
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    world.run_until(lambda: world.state(SAGA) == "compensated", seconds_most=300.0)
+    assert world.lives <= 8
+
+
 def test_a_slow_saga_holds_back_no_other_one_of_its_partition() -> None:
     world = world_with()
     world.outside.slow = {SAGA: 60.0}

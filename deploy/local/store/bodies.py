@@ -29,10 +29,10 @@ class Decompressor(Protocol):
 
 
 DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {
-    "lz4": lambda: lz4.frame.LZ4FrameDecompressor(),
+    "lz4": lz4.frame.LZ4FrameDecompressor,
     "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
     "gzip": lambda: zlib.decompressobj(wbits=31),
-    "deflate": lambda: zlib.decompressobj(),
+    "deflate": zlib.decompressobj,
 }
 
 

@@ -1,0 +1,106 @@
+"""The engine's figures: one list of what there is, and how a worker fills it in.
+
+Labels never carry ids. The registry is handed in; nothing here is global.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from consumers.runtime.breakers import Breaker
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke
+from consumers.runtime.lane import RunItem
+from consumers.runtime.memory import Work
+from consumers.runtime.participant import ParticipantGroup
+
+
+class Figure(NamedTuple):
+    """One metric: its name, its labels, and what it tells."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+
+
+ITEMS = Figure(
+    "soma_items_total",
+    ("participant", "step", "outcome"),
+    "Attempts that came to an end: said (or had nothing to say), waits, blocked by an open breaker, failed.",
+)
+RUNNING = Figure("soma_items_running", ("participant",), "Attempts that run just now.")
+DURATION = Figure("soma_step_duration_seconds", ("participant", "step"), "How long an attempt took.")
+LANE_OPEN = Figure("soma_lane_open", ("participant", "partition"), "1 where the lane is open, 0 while it opens.")
+LANE_OFFSET = Figure(
+    "soma_lane_committed_offset",
+    ("participant", "topic", "partition"),
+    "Up to where the lane has heard the topic, as of its last transaction.",
+)
+POLLED = Figure("soma_participant_polled_age_seconds", ("participant",), "How long ago the participant last polled.")
+BREAKER = Figure("soma_breaker_open", ("dependency",), "1 where calls to the dependency are kept away.")
+CATALOGUE = (ITEMS, RUNNING, DURATION, LANE_OPEN, LANE_OFFSET, POLLED, BREAKER)
+
+DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class ItemFigures:
+    """What is counted as it happens."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._items = Counter(ITEMS.name, ITEMS.help, ITEMS.labels, registry=registry)
+        self._running = Gauge(RUNNING.name, RUNNING.help, RUNNING.labels, registry=registry)
+        self._duration = Histogram(
+            DURATION.name, DURATION.help, DURATION.labels, buckets=DURATION_BUCKETS_SECONDS, registry=registry
+        )
+
+    def counted(self, participant: str, run_item: RunItem) -> RunItem:
+        """The same caller of steps, with every attempt counted; an attempt that is cancelled has no outcome."""
+
+        async def run(work: Work) -> Outcome:
+            began_seconds = time.perf_counter()
+            with self._running.labels(participant).track_inprogress():
+                outcome = await run_item(work)
+            self._duration.labels(participant, work.owner.name).observe(time.perf_counter() - began_seconds)
+            self._items.labels(participant, work.owner.name, word_for(outcome)).inc()
+            return outcome
+
+        return run
+
+
+def word_for(outcome: Outcome) -> str:
+    """The outcome as a label."""
+    if isinstance(outcome, Spoke):
+        return "said"
+    if isinstance(outcome, Blocked):
+        return "blocked"
+    return "failed" if isinstance(outcome, Broke) else "waits"
+
+
+class StandingFigures(Collector):
+    """What is looked up when somebody asks. Both arguments may change between two questions."""
+
+    def __init__(self, groups: Callable[[], Sequence[ParticipantGroup]], breakers: Mapping[str, Breaker]) -> None:
+        self._groups, self._breakers = groups, breakers
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the registry."""
+        lane_open, offsets, polled, broken = (_family(one) for one in (LANE_OPEN, LANE_OFFSET, POLLED, BREAKER))
+        now_seconds = time.monotonic()
+        for group in self._groups():
+            name = group.role.name
+            polled.add_metric((name,), now_seconds - group.polled_at)
+            for partition, lane in group.lanes.items():
+                lane_open.add_metric((name, str(partition)), lane.is_live)
+                for topic, offset in lane.committed_offsets().items():
+                    offsets.add_metric((name, topic, str(partition)), offset)
+        for dependency, breaker in self._breakers.items():
+            broken.add_metric((dependency,), breaker.is_open)
+        return lane_open, offsets, polled, broken
+
+
+def _family(figure: Figure) -> GaugeMetricFamily:
+    return GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
