@@ -91,14 +91,14 @@ class Worker:
 
     async def start(self) -> None:
         """See to the topics, and join every group at once. Raises what the cluster answers; may then be tried again."""
-        named = connection(self._settings)
-        self.groups = [ParticipantGroup(role, self.host, named, self._member) for role in self._roles]
         # The participants bring connections of their own; FastStream opens none beside them.
         broker = KafkaBroker(self._settings.bootstrap_servers, consumer_only=True, apply_types=False, logger=None)
-        subscribers = [register(broker, group) for group in self.groups]
         app = FastStream(broker, logger=None, provider=Provider(), lifespan=self._lifespan)
         async with AsyncExitStack() as life:
             await life.enter_async_context(app.lifespan_context())
+            named = connection(self._settings)
+            self.groups = [ParticipantGroup(role, self.host, named, self._member) for role in self._roles]
+            subscribers = [register(broker, group) for group in self.groups]
             life.push_async_callback(app.stop)
             await app.start()
             await asyncio.gather(*(subscriber.joined() for subscriber in subscribers))

@@ -15,7 +15,8 @@ from producers.records import Headers, Record
 
 NOOP_TYPE = "soma.noop"
 COMMAND_BYTES_MAX = 256 * 1024
-ID_CHARACTERS_MAX = 500
+ATTRIBUTE_CHARACTERS_MAX = 500
+HEADER_BYTES_MAX = 64 * 1024
 KEY_CHARACTERS_MAX = 200
 
 
@@ -38,16 +39,17 @@ def read(record: Record, tenant: str) -> Heard:
     saga_id = key_of(record)
     if record.value is None:
         raise Unreadable("the record has no value; a command or event is a JSON object")
-    found = {name.lower(): value for name, value in record.headers}
+    found = _bounded(record)
     body, attributes = record.value, _attributes(found)
     if found.get("content-type", b"").startswith(b"application/cloudevents+json"):
         body, attributes = _unwrap(record.value)
     wire_type = attributes.get("type", "")
     if not wire_type:
         raise Unreadable("the record has no header ce_type")
+    long = [name for name, text in attributes.items() if len(text) > ATTRIBUTE_CHARACTERS_MAX]
+    if long:
+        raise Unreadable(f"longer than {ATTRIBUTE_CHARACTERS_MAX} characters: {', '.join(long)[:200]}")
     identity = attributes.get("id") or f"{record.topic}/{record.partition}/{record.offset}"
-    if len(identity) > ID_CHARACTERS_MAX:
-        raise Unreadable(f"the id is longer than {ID_CHARACTERS_MAX} characters")
     return Heard(
         type=wire_type,
         id=identity,
@@ -78,8 +80,16 @@ def type_of(headers: Headers) -> str:
     """The wire type a record names in its headers, or nothing; looked at before anything is decoded."""
     for name, value in reversed(headers):
         if name.lower() == "ce_type":
-            return value.decode(errors="replace")
+            return (value or b"").decode(errors="replace")
     return ""
+
+
+def _bounded(record: Record) -> dict[str, bytes]:
+    """The headers by name in small letters; what is compressed on the wire may be huge here."""
+    found = {name.lower(): value or b"" for name, value in record.headers}
+    if sum(len(name) + len(value) for name, value in found.items()) > HEADER_BYTES_MAX:
+        raise Unreadable(f"the headers have more than {HEADER_BYTES_MAX} bytes")
+    return found
 
 
 def _attributes(found: dict[str, bytes]) -> dict[str, str]:

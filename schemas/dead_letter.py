@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Origin(BaseModel):
@@ -18,7 +18,7 @@ class DeadLetter(BaseModel):
     """One record of `<saga>.dead`.
 
     `fingerprint` is equal for failures of one kind. The original value stands in `value` as text, or in `value_base64`
-    where it is not UTF-8; nothing of it is lost.
+    where it is not UTF-8; of one that is larger than a megabyte only the beginning, the whole stands at its origin.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -39,4 +39,5 @@ class DeadLetter(BaseModel):
     headers: dict[str, str] = {}
     value: str | None = None
     value_base64: str | None = None
+    value_bytes: int = Field(default=0, description="How large the original value is.")
     at: datetime

@@ -5,13 +5,19 @@ may hear the same message, and (saga, type, source, causation) is said once.
 """
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from .message import Command, Event, Message
 
 Policy = Literal["end", "hold", "ignore"]
+
+# Everybody may write to the topics: what journals keep of these events is bounded.
+Name = Annotated[str, Field(max_length=300)]
+ItemName = Annotated[str, Field(max_length=1_000)]
+Cause = Annotated[str, Field(max_length=20_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class EngineEvent(Event):
@@ -32,48 +38,48 @@ class EngineEvent(Event):
 class Settled(EngineEvent, suffix="participant.settled"):
     """The participant has undone all it had to undo after the failing end."""
 
-    participant: str
-    undone: int = Field(ge=0, description="How many compensations it ran.")
+    participant: Name
+    undone: Count = Field(description="How many compensations it ran.")
 
 
 class StepFailed(EngineEvent, suffix="step.failed"):
     """A step has spent its budget. `policy` says what follows: the saga ends, the step is held, or nothing."""
 
-    participant: str
-    step: str
-    item: str
-    attempts: int
-    cause: str
+    participant: Name
+    step: Name
+    item: ItemName
+    attempts: Count
+    cause: Cause
     policy: Policy
 
 
 class StepDelayed(EngineEvent, suffix="step.delayed"):
     """An item waits for longer than a second before its next attempt; said once per cause."""
 
-    participant: str
-    step: str
-    item: str
-    attempt: int
-    cause: str
+    participant: Name
+    step: Name
+    item: ItemName
+    attempt: Count
+    cause: Cause
     next_at: datetime
 
 
 class CompensationStuck(EngineEvent, suffix="compensation.stuck"):
     """A compensation has spent its budget, or its step no longer exists: a person must free it."""
 
-    participant: str
-    step: str
-    item: str
-    attempts: int
-    cause: str
+    participant: Name
+    step: Name
+    item: ItemName
+    attempts: Count
+    cause: Cause
 
 
 class ItemResumed(EngineEvent, suffix="item.resumed"):
     """The door passes on a person's wish to try a held or stuck item again, with its original key."""
 
-    participant: str
-    step: str
-    item: str
+    participant: Name
+    step: Name
+    item: ItemName
 
 
 class RetryItem(Command):
@@ -81,16 +87,16 @@ class RetryItem(Command):
 
     suffix: ClassVar[str] = "item.retry"
 
-    participant: str
-    step: str
-    item: str
+    participant: Name
+    step: Name
+    item: ItemName
     reason: str = ""
 
 
 class CommandRefused(EngineEvent, suffix="command.refused"):
     """The answer to a command that led to nothing; no step can hear it."""
 
-    command_id: str
+    command_id: ItemName
     reason: str
 
 

@@ -17,6 +17,10 @@ from producers.telemetry import step_context
 from schemas.message import Event, Message
 
 
+CAUSE_CHARACTERS_MAX = 2_000
+YEAR_3000_SECONDS = 32_503_680_000
+
+
 class FactMissing(Exception):
     """A step recalls a fact that its saga has not heard."""
 
@@ -49,15 +53,17 @@ class Caller:
                 return Blocked(str(down), down.retry_at)
             except TimeoutError:
                 return Broke("StepTimedOut", f"no answer in {owner.timeout_seconds:g} s")
-            except (Exception, SystemExit) as error:
-                return Broke(type(error).__name__, str(error)[:2_000] or repr(error)[:2_000])
+            except BaseException as error:
+                if _is_asked_to_stop():
+                    raise
+                return Broke(type(error).__name__, _words_of(error))
         return self._outcome(work, said)
 
     def _outcome(self, work: Work, said: object) -> Outcome:
         signature = work.owner.signature
         if isinstance(said, Later) and signature.may_wait:
-            return Waits(said.at.timestamp())
-        if said is None and not isinstance(work.owner, Undo):
+            return _waiting(said)
+        if said is None and signature.may_be_silent and not isinstance(work.owner, Undo):
             return Spoke(None)
         if isinstance(said, Event) and work.item.command and said.answers is not None:
             if said.answers.wire_type not in work.journal.facts:
@@ -106,3 +112,26 @@ class Caller:
 
     def _decoded(self, fact: Fact) -> Message:
         return self._graph.schema.messages[fact.type].model_validate_json(fact.body)
+
+
+def _is_asked_to_stop() -> bool:
+    """Whether the lane cancels this item; a step may also raise CancelledError on its own account."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return (str(error) or repr(error))[:CAUSE_CHARACTERS_MAX]
+    except Exception:
+        return f"a {type(error).__name__} that has no words"
+
+
+def _waiting(later: Later) -> Waits | Broke:
+    try:
+        until = later.at.timestamp() if later.at.tzinfo else -1.0
+    except (ValueError, OverflowError, OSError):
+        until = -1.0
+    if not 0 <= until < YEAR_3000_SECONDS:
+        return Broke("ImpossibleTime", f"cannot wait until {later.at!r}: give a time with its zone", permanent=True)
+    return Waits(until)

@@ -10,29 +10,40 @@ from producers.headers import headers_for
 from producers.records import Outgoing, Record
 from schemas.dead_letter import DeadLetter, Origin
 
+VALUE_BYTES_MAX = 1024 * 1024
+EXCERPT_BYTES = 64 * 1024
+HEADERS_MAX = 50
+HEADER_CHARACTERS_MAX = 1_000
+KEY_BYTES_MAX = 1_000
+
 
 def unreadable(record: Record, view: View, reason: str, wire_type: str, now: float) -> Outgoing:
     """The dead letter of a record that is no message of this saga."""
     origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
     identity = f"{record.topic}/{record.partition}/{record.offset}"
-    text, encoded = _as_text(record.value)
+    text, encoded = _as_text(_kept(record.value))
+    key = record.key and record.key[:KEY_BYTES_MAX]
     letter = DeadLetter(
         id=identity,
         kind="unreadable",
         saga=view.graph.saga,
-        saga_id=_as_text(record.key)[0],
+        saga_id=_as_text(key)[0],
         participant=view.participant,
-        type=wire_type or None,
+        type=wire_type[:HEADER_CHARACTERS_MAX] or None,
         error="Unreadable",
         reason=reason,
         fingerprint=_fingerprint("Unreadable", wire_type, reason.partition(":")[0]),
         origin=origin,
-        headers={name: value.decode(errors="backslashreplace") for name, value in record.headers},
+        headers={
+            name[:HEADER_CHARACTERS_MAX]: (value or b"").decode(errors="backslashreplace")[:HEADER_CHARACTERS_MAX]
+            for name, value in record.headers[:HEADERS_MAX]
+        },
         value=text,
         value_base64=encoded,
+        value_bytes=len(record.value or b""),
         at=datetime.fromtimestamp(now, UTC),
     )
-    return _outgoing(letter, view, record.partition, record.key, now)
+    return _outgoing(letter, view, record.partition, key, now)
 
 
 def failed(failure: Failure, view: View, saga_id: str, partition: int, now: float) -> Outgoing:
@@ -54,6 +65,7 @@ def failed(failure: Failure, view: View, saga_id: str, partition: int, now: floa
         fingerprint=_fingerprint(failure.error, item.step, item.message.type),
         value=text,
         value_base64=encoded,
+        value_bytes=len(item.message.body),
         at=datetime.fromtimestamp(now, UTC),
     )
     return _outgoing(letter, view, partition, saga_id.encode(), now)
@@ -78,6 +90,11 @@ def _as_text(value: bytes | None) -> tuple[str | None, str | None]:
         return value.decode(), None
     except UnicodeDecodeError:
         return None, base64.b64encode(value).decode()
+
+
+def _kept(value: bytes | None) -> bytes | None:
+    """The value, or its beginning where it is huge: the whole still stands at its origin."""
+    return value[:EXCERPT_BYTES] if value is not None and len(value) > VALUE_BYTES_MAX else value
 
 
 def _fingerprint(*parts: str) -> str:

@@ -20,6 +20,7 @@ from producers.headers import iso_time
 from schemas.message import Event
 
 TELLING_DELAY_SECONDS = 1.0
+ANSWERED_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,20 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke) -> list[Utt
     del journal.items[item.id]
     if item.command:
         journal.answered.append(item.message.id)
+        del journal.answered[:-ANSWERED_MAX]
     causation = item.message.id
     if item.undoes:
         undone = journal.done.pop()
         journal.undone += 1
         causation = undone.fact.id if undone.fact else undone.message.id
+    step = view.steps.get(item.step)
     if outcome.event is None:
+        if not item.undoes and step is not None and step.undo is not None:
+            journal.done.append(Done(item.id, item.step, item.message))
         return []
     utterance = Utterance(outcome.event, causation, item.attempt, item.started_at)
     wire_type = utterance.wire_type(view.graph.saga)
     said_id = fact_id(journal.saga_id, wire_type, view.participant, causation)
-    step = view.steps.get(item.step)
     if not item.undoes and step is not None and step.undo is not None and step.undo.fact == wire_type:
         fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, causation)
         journal.done.append(Done(item.id, item.step, item.message, fact))

@@ -47,6 +47,7 @@ class Signature:
     call: str | None
     says: tuple[type[Event], ...]
     may_wait: bool
+    may_be_silent: bool
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,8 @@ def signature_of(function: StepFunction, heard_parameters: int) -> Signature:
     says = tuple(kind for kind in result if isinstance(kind, type) and issubclass(kind, Event))
     if len(says) + (Later in result) != len(result):
         raise TypeError(f"{function.__name__} may return events, Later and None only")
-    return Signature(tuple(heard), tuple(recalls), tuple(ports), call, says, Later in result)
+    returned = _members(hints.get("return"))
+    return Signature(tuple(heard), tuple(recalls), tuple(ports), call, says, Later in result, NoneType in returned)
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

@@ -16,6 +16,9 @@ from schemas.engine import CompensationStuck, ItemResumed, Settled, StepFailed
 from schemas.message import Completion, Opening
 
 
+STANDING_MAX = 1_000
+
+
 class _Named(msgspec.Struct):
     """The fields of the engine's own events that the rules look at."""
 
@@ -43,9 +46,9 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
     engine = view.engine_type
     if fact.type == engine(Settled):
         participant = msgspec.json.decode(fact.body, type=_Named).participant
-        if participant not in journal.settled:
+        if journal.is_failing and participant in journal.participants and participant not in journal.settled:
             journal.settled.append(participant)
-        if set(journal.participants) <= set(journal.settled):
+        if journal.is_failing and set(journal.participants) <= set(journal.settled):
             journal.close(fact.at)
             return []
     elif fact.type == engine(StepFailed):
@@ -53,10 +56,10 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
         if failed.policy == "end":
             _end(journal, End(fact.type, fact.id, failing=True))
         elif failed.policy == "hold":
-            journal.standing[failed.item] = Standing(failed.participant, failed.step)
+            _stand(journal, failed)
     elif fact.type == engine(CompensationStuck):
         stuck = msgspec.json.decode(fact.body, type=_Named)
-        journal.standing[stuck.item] = Standing(stuck.participant, stuck.step)
+        _stand(journal, stuck)
     elif fact.type == engine(ItemResumed):
         _resume(journal, view, msgspec.json.decode(fact.body, type=_Named))
     elif fact.type in view.ends:
@@ -82,6 +85,11 @@ def _open(journal: Journal, view: View, fact: Fact) -> None:
     if view.participant not in opened.participants:
         # This participant joined the flow after the saga had begun; it owes the saga nothing.
         journal.close(fact.at)
+
+
+def _stand(journal: Journal, named: _Named) -> None:
+    if named.participant in journal.participants and len(journal.standing) < STANDING_MAX:
+        journal.standing[named.item] = Standing(named.participant, named.step)
 
 
 def _end(journal: Journal, end: End) -> None:

@@ -21,10 +21,14 @@ def validated(view: View, heard: Heard) -> bytes:
         raise Unreadable(f"the value is no {heard.type}: {error}") from error
 
 
-def readable_command(view: View, heard: Heard) -> None:
-    """`Unreadable` for a command of unknown type, or a larger one than allowed."""
+def of_bearable_size(heard: Heard) -> None:
+    """`Unreadable` for a command that is larger than allowed."""
     if len(heard.body) > COMMAND_BYTES_MAX:
         raise Unreadable(f"too large: a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(heard.body)}")
+
+
+def known_command(view: View, heard: Heard) -> None:
+    """`Unreadable` for a command of unknown type."""
     commands = view.graph.schema.commands()
     if heard.type not in commands:
         raise Unreadable(f"no such command: {heard.type!r}; there are {', '.join(sorted(commands))}")

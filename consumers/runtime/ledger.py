@@ -13,7 +13,7 @@ import msgspec
 from consumers.runtime import dead_letters
 from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, startable
 from consumers.runtime.hearing import hear, settle
-from consumers.runtime.intake import fact_of, journal_for, misplaced, readable_command, validated
+from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
 from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.judging import judged, missing_legs
 from consumers.runtime.memory import Snapshot, Work
@@ -69,7 +69,7 @@ class Ledger:
             for item in list(journal.items.values()):
                 if died and item.state in ("delayed", "waiting") and is_due(item, now):
                     # It may have been started since the last snapshot; the next one will know before it starts.
-                    item.suspect = True
+                    item.suspect = item.unsure = True
                 # An item that was ready in the last snapshot may have been started right after it.
                 began = item.state == "running" or (item.state == "ready" and not item.suspect)
                 if began and (died or item.state == "running"):
@@ -120,16 +120,17 @@ class Ledger:
         if suspects:
             for item_id in journal.seen[before:]:
                 if item_id in journal.items:
-                    journal.items[item_id].suspect = True
+                    journal.items[item_id].suspect = journal.items[item_id].unsure = True
         self._follow(journal, utterances, now)
 
     def _hear_command(self, record: Record, now: float, suspects: bool) -> None:
         heard = read(record, self.tenant)
+        of_bearable_size(heard)
         elsewhere = misplaced(record, heard, self.partitions)
         if elsewhere is not None:
             self._outgoing.append(elsewhere)
             return
-        readable_command(self.view, heard)
+        known_command(self.view, heard)
         journal = self.journals.get(heard.saga_id) or journal_for(heard)
         step = next(iter(self.view.hearers.get(heard.type, ())), None)
         name = step.name if step else heard.type

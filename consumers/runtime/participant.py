@@ -177,5 +177,5 @@ def _record(record: ConsumerRecord) -> Record:
         record.timestamp / 1000,
         record.key,
         record.value,
-        tuple(record.headers),
+        tuple((name, value or b"") for name, value in record.headers),
     )

@@ -1,5 +1,6 @@
 """PURE: an utterance as records: the event on `<saga>.events`, and the dead letter that goes with a fatal one."""
 
+from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from consumers.runtime import dead_letters
@@ -18,8 +19,10 @@ def sayable(event: Event) -> Spoke | Broke:
     """The event with its body, measured before anything is begun; what cannot be said is the step's failure."""
     try:
         body = event.model_dump_json().encode()
-    except (PydanticSerializationError, UnicodeError) as error:
-        return Broke("NotSayable", f"{type(event).__name__} has no JSON: {error}", permanent=True)
+        # What cannot be read back (a NaN is written as null) would be thrown away by everybody who hears it.
+        type(event).model_validate_json(body)
+    except (PydanticSerializationError, ValidationError, UnicodeError) as error:
+        return Broke("NotSayable", f"{type(event).__name__} does not survive JSON: {error}"[:2_000], permanent=True)
     if len(body) > EVENT_BYTES_MAX:
         cause = f"the step said {len(body)} bytes, an event has at most {EVENT_BYTES_MAX}"
         return Broke("MessageTooLarge", cause, permanent=True)

@@ -1,5 +1,6 @@
 """PURE: where a saga stands, as the log tells it. One event at a time; the same log gives the same status."""
 
+import json
 from datetime import UTC, datetime
 
 import msgspec
@@ -9,6 +10,9 @@ from producers.headers import Heard
 from schemas.engine import CompensationStuck, ItemResumed, Settled, StepDelayed, StepFailed
 from schemas.message import CompensatingEvent, Completion, Event, FailingEnd, Message, Opening, Question, Refusal
 from schemas.status import SagaState, SagaStatus, StepState, StepStatus
+
+
+CAUSE_CHARACTERS_MAX = 2_000
 
 
 class TrackedStep(msgspec.Struct, omit_defaults=True):
@@ -40,7 +44,7 @@ class Tracked(msgspec.Struct, omit_defaults=True):
     cause: str | None = None
     standing: dict[str, SagaState] = msgspec.field(default_factory=dict)
     end: str | None = None
-    outcome: dict[str, object] | None = None
+    outcome: str | None = None
     last: str = ""
 
     def is_closed(self, graph: Graph) -> bool:
@@ -104,8 +108,9 @@ def fold(tracked: Tracked, graph: Graph, heard: Heard, event: Event, at: float, 
 def _end(tracked: Tracked, wire_type: str, event: Event, cause: str | None) -> None:
     if tracked.end is not None:
         return
-    tracked.end, tracked.cause = wire_type, cause
-    tracked.outcome = {"type": wire_type} | event.model_dump(mode="json", exclude={"saga_id"})
+    tracked.end, tracked.cause = wire_type, cause and cause[:CAUSE_CHARACTERS_MAX]
+    # As text: a number in it may be larger than the state's encoding knows.
+    tracked.outcome = json.dumps({"type": wire_type} | event.model_dump(mode="json", exclude={"saga_id"}))
     for step in tracked.steps.values():
         if step.state in ("running", "waiting", "delayed", "held"):
             step.state = "skipped"
@@ -178,7 +183,7 @@ def status_of(tracked: Tracked, graph: Graph) -> SagaStatus:
         started_at=_moment(tracked.started_at),
         updated_at=_moment(tracked.updated_at),
         deadline=None if tracked.deadline is None else _moment(tracked.deadline),
-        outcome=tracked.outcome,
+        outcome=None if tracked.outcome is None else json.loads(tracked.outcome),
         trace_id=tracked.trace_id or None,
     )
 

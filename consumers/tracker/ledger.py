@@ -1,5 +1,6 @@
 """PURE: the tracker's memory of one lane: every open saga's standing. It starts no items, it only hears and says."""
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -15,6 +16,9 @@ from producers.headers import Heard, body_of, headers_for, read, traceparent_of
 from producers.records import Outgoing, Record
 from schemas.engine import EngineEvent
 from schemas.message import Event, Opening
+
+
+YEAR_3000_SECONDS = 32_503_680_000
 
 
 def tracker_of(saga: str) -> str:
@@ -51,7 +55,7 @@ class TrackerLedger(Memory):
             event = kind.model_validate(body_of(heard))
         except (Unreadable, ValidationError):
             return
-        found = {name: value.decode(errors="replace") for name, value in record.headers}
+        found = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
         said_at = _seconds(found.get("ce_time"), record.at)
         self._fold(heard, event, said_at, found, record)
 
@@ -63,7 +67,7 @@ class TrackerLedger(Memory):
             tracked = self._open[heard.saga_id] = opened(heard, event, said_at)
         if heard.id in tracked.types or _is_answer(event):
             return
-        attempt = int(found["ce_attempt"]) if found.get("ce_attempt", "").isdecimal() else 1
+        attempt = int(found["ce_attempt"]) if re.fullmatch(r"[0-9]{1,6}", found.get("ce_attempt", "")) else 1
         fold(tracked, self._graph, heard, event, said_at, attempt, _seconds(found.get("ce_startedat"), said_at))
         self._changed[heard.saga_id] = tracked
         if tracked.is_closed(self._graph):
@@ -149,6 +153,7 @@ def _is_answer(event: Event) -> bool:
 
 def _seconds(text: str | None, otherwise: float) -> float:
     try:
-        return datetime.fromisoformat(text).timestamp() if text else otherwise
-    except ValueError:
+        seconds = datetime.fromisoformat(text).timestamp() if text else otherwise
+    except (ValueError, OverflowError, OSError):
         return otherwise
+    return seconds if 0 <= seconds < YEAR_3000_SECONDS else otherwise

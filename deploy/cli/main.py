@@ -1,4 +1,8 @@
-"""The `soma` command: every verb is one file beside this one; here they get their options."""
+"""The `soma` command: every verb is one file beside this one; here they get their options.
+
+What a verb alone needs (the store's engine, the stack, Kafka's jars) is loaded when it is called, so that the others
+answer sooner.
+"""
 
 import os
 import sys
@@ -7,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from deploy.cli import decide, doctor, down, flow, publish, query, run, sink, status, store, up, watch, worker
+from deploy.cli import decide, flow, publish, status, watch
 from deploy.cli.groups import dead_verbs, stuck_verbs, topics_verbs
 from deploy.cli.options import Json, Kind, SagaId, daemon_settings, settings
 from deploy.cli.review import REASON
@@ -27,18 +31,24 @@ Reviewer = Annotated[str | None, typer.Option(help="Who decides; your user name 
 @app.command(name="up")
 def up_(detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready.")] = False) -> None:
     """Start the embedded stack: Kafka, ClickHouse's engine, mail, workers, sink."""
+    from deploy.cli import up
+
     raise typer.Exit(up.up(settings(), detach))
 
 
 @app.command(name="down")
 def down_() -> None:
     """Stop the embedded stack; nothing is lost."""
+    from deploy.cli import down
+
     raise typer.Exit(down.down(settings()))
 
 
 @app.command(name="doctor")
 def doctor_(as_json: Json = False) -> None:
     """Say what runs, where, and what is wrong with it."""
+    from deploy.cli import doctor
+
     raise typer.Exit(doctor.doctor(settings(), as_json))
 
 
@@ -51,6 +61,8 @@ def run_(
     as_json: Json = False,
 ) -> None:
     """Run a campaign from its brief to its results; starts the stack if it is not up."""
+    from deploy.cli import run
+
     if approve and reject:
         raise typer.BadParameter("--approve and --reject exclude each other")
     verb: Literal["approve", "reject"] | None = "approve" if approve else "reject" if reject else None
@@ -134,24 +146,32 @@ def worker_(
     check: Annotated[bool, typer.Option("--check", help="Only check the flows.")] = False,
 ) -> None:
     """Carry the sagas' participants."""
+    from deploy.cli import worker
+
     raise typer.Exit(worker.worker(daemon_settings(), only or [], check))
 
 
 @app.command(name="sink")
 def sink_() -> None:
     """Write every record into ClickHouse."""
+    from deploy.cli import sink
+
     raise typer.Exit(sink.sink(daemon_settings()))
 
 
 @app.command(name="store")
 def store_(port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None) -> None:
     """Serve ClickHouse's engine over HTTP."""
+    from deploy.cli import store
+
     raise typer.Exit(store.store(daemon_settings(), port))
 
 
 @app.command(name="query")
 def query_(sql: str, as_json: Json = False) -> None:
     """Ask ClickHouse."""
+    from deploy.cli import query
+
     raise typer.Exit(query.query(settings(), sql, as_json))
 
 

@@ -3,7 +3,7 @@
 A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to that moment takes the file away, notes the
 crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect is made,
 nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not know).
-A saga misbehaves by its id: `sleeps-…` sleeps in SocialFeed.publish, `kills-…` kills its worker there each time, and
+A saga misbehaves by its id: `sleeps-…` sleeps in Outbox.prepare, `kills-…` kills its worker in SocialFeed.publish each time, and
 `down-…` finds the blog down as long as the file `down` lies in the folder.
 """
 
@@ -66,7 +66,7 @@ class DyingPort:
 
 async def misbehave(saga: str, call: str) -> None:
     """Do what the saga's id says."""
-    if call == "SocialFeed.publish" and saga.startswith("sleeps-"):
+    if call == "Outbox.prepare" and saga.startswith("sleeps-"):
         await asyncio.sleep(SLEEP_SECONDS)
     if call == "SocialFeed.publish" and saga.startswith("kills-"):
         os.kill(os.getpid(), signal.SIGKILL)

@@ -26,14 +26,18 @@ def test_sleeping_failing_and_killing_sagas_hold_back_no_other_of_their_partitio
     for saga in down:
         hub.publish_soon("campaign.start", saga, BRIEF | {"channels": ["blog"]}, f"start-{saga}")
     hub.flush()
-    for saga in (sleeper, killer, *others):
+    hub.publish("campaign.start", sleeper, BRIEF | {"channels": ["email"]}, f"start-{sleeper}")
+    for saga in (killer, *others):
         hub.publish("campaign.start", saga, BRIEF | {"channels": ["social"]}, f"start-{saga}")
     eventually(lambda: all(hub.states().get(saga) == "completed" for saga in others), seconds=120, every=0.5)
-    states = hub.states()
-    assert [saga for saga in (*down, sleeper) if states.get(saga) in FINAL] == []
+    assert hub.states().get(sleeper) not in FINAL
     eventually(lambda: hub.states().get(killer) == "compensated", seconds=120, every=0.5)
-    failures = [one.body for one in hub.records(TOPICS.events) if one.headers["ce_type"] == "campaign.step.failed"]
-    assert [(one["saga_id"], one["cause"]) for one in failures] == [(killer, "the worker died each time while this ran")]
+    causes = [
+        one.body["cause"]
+        for one in hub.records(TOPICS.events)
+        if one.headers["ce_type"] == "campaign.step.failed" and one.key == killer
+    ]
+    assert causes == ["the worker died each time while this ran"]
     (hub.faults / "down").unlink()
     for saga in down:
         hub.publish_soon("campaign.cancel", saga, {"reason": "the blog is down"}, f"cancel-{saga}")

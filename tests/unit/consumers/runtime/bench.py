@@ -12,9 +12,9 @@ from consumers.runtime.memory import Work
 from consumers.runtime.view import view_of
 from producers.headers import headers_for, read
 from producers.records import Headers, Outgoing, Record
-from schemas.engine import EngineEvent
+from schemas.engine import EngineEvent, Settled
 from schemas.message import Event, Message
-from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL
+from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL, OrderExpired, OrderOpened
 
 SAGA = "o-1"
 BEGIN = 1_800_000_000.0
@@ -81,6 +81,19 @@ class Bench:
         """Hand over a command (or what stands in `topic`) as an outsider writes it: key, ce_type, value."""
         self.hears_record(topic or self.topics.commands, key, value, (("ce_type", wire_type.encode()),))
 
+    def opens(self, message_id: str = "opening", participants: tuple[str, ...] = EVERYBODY) -> None:
+        """The saga begins."""
+        self.hears(OrderOpened(saga_id=SAGA, participants=participants, graph="g"), message_id, DESK)
+
+    def expires(self, message_id: str = "expired") -> None:
+        """A failing end stands in the log."""
+        self.hears(OrderExpired(saga_id=SAGA), message_id, DESK)
+
+    def hears_settled(self, *participants: str) -> None:
+        """These participants have undone all they had to."""
+        for name in participants:
+            self.hears(Settled(saga_id=SAGA, participant=name, undone=0), f"settled {name}", name)
+
     def starts(self, acquitted: bool = True) -> list[str]:
         """Fire the timers, pass the barriers, start what may start; returns the names of the steps."""
         self.ledger.fire(self.now)
@@ -89,8 +102,8 @@ class Bench:
             self.ledger.mark(marks, dict(self.offsets))
         self.ledger.heard_up_to(dict(self.offsets))
         works = self.ledger.startable(self.now, 1_000)
-        if acquitted and self.ledger.suspects():
-            self.ledger.acquit(self.ledger.suspects())
+        if acquitted and self.ledger.has_suspects():
+            self.ledger.acquit(all_of_them=True)
             works += self.ledger.startable(self.now, 1_000)
         for work in works:
             self.running[work.item.step] = work
@@ -138,6 +151,11 @@ class Bench:
             later.ledger.load(key, value)
         later.ledger.reopen(died, later.now)
         return later
+
+    @property
+    def open_items(self) -> list[str]:
+        """The names of the steps that have an open item, the oldest first."""
+        return [item.step for item in self.journal.items.values()]
 
     @property
     def journal(self) -> Journal:
