@@ -14,6 +14,7 @@ from producers.errors import Unreadable
 from producers.records import Headers, Record
 
 NOOP_TYPE = "soma.noop"
+STRUCTURED = b"application/cloudevents+json"
 COMMAND_BYTES_MAX = 256 * 1024
 ATTRIBUTE_CHARACTERS_MAX = 500
 HEADER_BYTES_MAX = 64 * 1024
@@ -41,7 +42,7 @@ def read(record: Record, tenant: str) -> Heard:
         raise Unreadable("the record has no value; a command or event is a JSON object")
     found = _bounded(record)
     body, attributes = record.value, _attributes(found)
-    if found.get("content-type", b"").startswith(b"application/cloudevents+json"):
+    if found.get("content-type", b"").startswith(STRUCTURED):
         body, attributes = _unwrap(record.value)
     wire_type = attributes.get("type", "")
     if not wire_type:
@@ -77,7 +78,9 @@ def key_of(record: Record) -> str:
 
 
 def type_of(headers: Headers) -> str:
-    """The wire type a record names in its headers, or nothing; looked at before anything is decoded."""
+    """The wire type a record names in its headers, or nothing, as in structured mode; for a look before decoding."""
+    if any(name.lower() == "content-type" and (value or b"").startswith(STRUCTURED) for name, value in headers):
+        return ""
     for name, value in reversed(headers):
         if name.lower() == "ce_type":
             return (value or b"").decode(errors="replace")

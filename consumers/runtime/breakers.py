@@ -4,6 +4,7 @@ pybreaker counts and keeps the state; the time is ours, so that it can be simula
 waits, and spends nothing of its budget.
 """
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
@@ -46,6 +47,10 @@ class Breaker:
             self._state.half_open()
         try:
             result = await function(*args, **named)
+        except asyncio.CancelledError:
+            # So a step's timeout reaches the port it waits for.
+            self._note(TimeoutError(f"{self.dependency} did not answer"))
+            raise
         except Exception as error:
             self._note(error)
             raise

@@ -76,7 +76,8 @@ class Caller:
     def _arguments(self, work: Work) -> dict[str, Any]:
         journal, item, signature = work.journal, work.item, work.owner.signature
         arguments: dict[str, Any] = {}
-        key_step = work.owner.name
+        # The name in the journal: a renamed step keeps its key.
+        key_step = item.step
         if isinstance(work.owner, Undo):
             undone = next(done for done in journal.done if done.item == item.undoes)
             arguments[signature.heard[0]] = self._decoded(undone.fact) if undone.fact else None

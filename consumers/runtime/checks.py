@@ -118,10 +118,12 @@ def _recalls(graph: Graph) -> Iterator[str]:
     guaranteed = _guarantees(graph)
     for step in graph.steps.values():
         before = guaranteed(step.name) - {step.name}
-        for recall in step.signature.recalls:
-            if not recall.optional and not _is_certain(graph, recall, before):
-                words = " or ".join(recall.types)
-                yield f"{step.name} recalls {words}, which need not have been said by then; allow None"
+        functions = [(step.name, step.signature)] + ([(step.undo.name, step.undo.signature)] if step.undo else [])
+        for name, signature in functions:
+            for recall in signature.recalls:
+                if not recall.optional and not _is_certain(graph, recall, before):
+                    words = " or ".join(recall.types)
+                    yield f"{name} recalls {words}, which need not have been said by then; allow None"
 
 
 def _is_certain(graph: Graph, recall: Recall, before: frozenset[str]) -> bool:

@@ -14,7 +14,14 @@ from consumers.runtime.graph import Step, Undo
 from consumers.runtime.hearing import drop, settle
 from consumers.runtime.journal import Done, Fact, Item, Journal, fact_id
 from consumers.runtime.retries import wait_seconds
-from consumers.runtime.utterances import Failure, Utterance, compensation_stuck, step_delayed, step_failed
+from consumers.runtime.utterances import (
+    Failure,
+    Utterance,
+    command_refused,
+    compensation_stuck,
+    step_delayed,
+    step_failed,
+)
 from consumers.runtime.view import View
 from producers.headers import iso_time
 from schemas.message import Event
@@ -67,7 +74,8 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     if isinstance(outcome, Spoke):
         said = _spoke(journal, view, item, outcome)
     elif isinstance(outcome, Waits):
-        said = _delay(journal, view, item, f"waits until {iso_time(outcome.until)}", outcome.until, now)
+        until = max(outcome.until, now + TELLING_DELAY_SECONDS)
+        said = _delay(journal, view, item, f"waits until {iso_time(outcome.until)}", until, now)
         item.state = "waiting"
     elif isinstance(outcome, Blocked):
         said = _delay(journal, view, item, outcome.cause, outcome.until, now)
@@ -111,7 +119,8 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke) -> list[Utt
 
 
 def _delay(journal: Journal, view: View, item: Item, cause: str, due: float, now: float) -> list[Utterance]:
-    is_news = cause != item.cause and due - now > TELLING_DELAY_SECONDS
+    goes_on = bool(item.undoes) or not journal.is_failing
+    is_news = goes_on and cause != item.cause and due - now > TELLING_DELAY_SECONDS
     item.state, item.due, item.cause = "delayed", due, cause
     return [step_delayed(journal, view, item, due)] if is_news else []
 
@@ -126,9 +135,13 @@ def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke
         item.state = "held"
         return [step_failed(journal, view, item, "hold", failure)]
     drop(journal, view, item)
+    refusal: list[Utterance] = []
+    if item.command:
+        journal.answered.append(item.message.id)
+        refusal = [command_refused(journal, item, item.cause)]
     # After a failing end the saga is ending already; the failure is told, and changes nothing.
     policy = "ignore" if journal.is_failing else owner.policy
-    return [step_failed(journal, view, item, policy, failure)]
+    return [step_failed(journal, view, item, policy, failure), *refusal]
 
 
 def startable(journal: Journal, view: View, now: float, passed: frozenset[str] | set[str]) -> list[Item]:
@@ -159,7 +172,7 @@ def is_due(item: Item, now: float) -> bool:
 
 def needs_barrier(item: Item) -> bool:
     """Whether the item may only be judged once everything is heard that stood in the log when it became due."""
-    return item.command or item.state in ("waiting", "joining")
+    return (item.command and item.attempt == 1) or item.state in ("waiting", "joining")
 
 
 def _moment(item: Item) -> float:

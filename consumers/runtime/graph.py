@@ -201,6 +201,9 @@ def _step(participant: str, function: StepFunction) -> Step:
     mark = mark_of(function)
     if not isinstance(mark, StepMark):
         raise TypeError(f"{function.__name__} is an @undo, and stands among the steps")
+    for kinds, leg in zip(parameter_kinds(function), mark.legs, strict=False):
+        if kinds != set(leg):
+            raise TypeError(f"{function.__name__}: a parameter takes other messages than it is marked to hear")
     return Step(
         name=function.__name__,
         participant=participant,
@@ -226,7 +229,12 @@ def _undo_parts(function: StepFunction) -> tuple[StepFunction, UndoMark]:
 
 def _with_undos(graph: Graph, undos: list[tuple[StepFunction, UndoMark]]) -> Graph:
     steps = dict(graph.steps)
+    names = [function.__name__ for function, _ in undos] + list(steps)
+    for name in {name for name in names if names.count(name) > 1}:
+        raise TypeError(f"two functions of {graph.saga} are called {name}")
     for function, mark in undos:
+        if parameter_kinds(function)[0] != {mark.fact, NoneType}:
+            raise TypeError(f"{function.__name__}: its first parameter must be {mark.fact.__name__} | None")
         sayers = graph.sayers.get(mark.fact.wire_type, ())
         if len(sayers) != 1:
             raise TypeError(f"{function.__name__} undoes {mark.fact.__name__}, which {len(sayers)} steps say")
@@ -291,6 +299,12 @@ def signature_of(function: StepFunction, heard_parameters: int) -> Signature:
         raise TypeError(f"{function.__name__} may return events, Later and None only")
     returned = _members(hints.get("return"))
     return Signature(tuple(heard), tuple(recalls), tuple(ports), call, says, Later in result, NoneType in returned)
+
+
+def parameter_kinds(function: StepFunction) -> list[set[Any]]:
+    """The types each parameter may have, in order."""
+    hints = get_type_hints(function)
+    return [set(_members(hints.get(parameter))) for parameter in inspect.signature(function).parameters]
 
 
 def _members(kind: Any) -> tuple[Any, ...]:

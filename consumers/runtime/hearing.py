@@ -10,7 +10,7 @@ import msgspec
 
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
-from consumers.runtime.utterances import Utterance, settled
+from consumers.runtime.utterances import Utterance, compensation_stuck, settled
 from consumers.runtime.view import View
 from schemas.engine import CompensationStuck, ItemResumed, Settled, StepFailed
 from schemas.message import Completion, Opening
@@ -40,6 +40,8 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
     if journal.closed_at is not None:
         return []
     if view.graph.is_a(fact.type, Opening):
+        if journal.participants:
+            return []
         _open(journal, view, fact)
     if not journal.is_open:
         return []
@@ -78,8 +80,6 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
 
 
 def _open(journal: Journal, view: View, fact: Fact) -> None:
-    if journal.participants:
-        return
     opened = msgspec.json.decode(fact.body, type=_Opened)
     journal.participants, journal.graph = opened.participants, opened.graph
     if view.participant not in opened.participants:
@@ -117,13 +117,13 @@ def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> 
         due = fact.at + deadline_seconds
         item = Item(item_id, step.name, fact, state="joining", budget=step.retry.attempts, due=due)
         journal.items[item_id] = item
-    if item.state != "joining":
+    if item.state not in ("joining", "held"):
         return
     for position, leg in enumerate(step.legs):
-        if fact.type in leg:
-            item.legs.setdefault(position, fact)
-    if len(item.legs) == len(step.legs):
-        item.message, item.state, item.due = fact, "ready", None
+        if fact.type in leg and position not in item.legs:
+            item.legs[position] = item.message = fact
+    if len(item.legs) == len(step.legs) and item.state == "joining":
+        item.state, item.due = "ready", None
 
 
 def _resume(journal: Journal, view: View, named: _Named) -> None:
@@ -132,9 +132,13 @@ def _resume(journal: Journal, view: View, named: _Named) -> None:
     if named.participant != view.participant or item is None or item.state not in ("held", "stuck"):
         return
     owner = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
-    if owner is not None:
-        item.attempt, item.budget = item.attempt + 1, item.attempt + owner.retry.attempts
-        item.state, item.due, item.cause = "ready", None, ""
+    if owner is None:
+        # Settling asks again whether its compensation is deployed by now.
+        del journal.items[item.id]
+        return
+    item.attempt, item.budget = item.attempt + 1, item.attempt + owner.retry.attempts
+    lacks_legs = isinstance(owner, Step) and bool(item.legs) and len(item.legs) < len(owner.legs)
+    item.state, item.due, item.cause = "joining" if lacks_legs else "ready", None, ""
 
 
 def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
@@ -145,12 +149,11 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
         return []
     for item in [item for item in journal.items.values() if not item.command]:
         drop(journal, view, item)
-    while journal.done:
+    if journal.done:
         last = journal.done[-1]
         step = view.steps.get(last.step)
         if step is None or step.undo is None:
-            journal.done.pop()
-            continue
+            return [_not_deployed(journal, view, last)]
         owed = (step.undo.waits_for & set(journal.participants)) - set(journal.settled)
         if not owed:
             item_id = f"{step.undo.name}/{last.message.id}"
@@ -162,6 +165,12 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
         return []
     journal.has_settled = True
     return [settled(journal, view)]
+
+
+def _not_deployed(journal: Journal, view: View, done: Done) -> Utterance:
+    item = Item(f"{done.step}/undo/{done.message.id}", done.step, done.message, state="stuck", undoes=done.item)
+    journal.items[item.id] = item
+    return compensation_stuck(journal, view, item, f"no compensation of {done.step} is deployed")
 
 
 def drop(journal: Journal, view: View, item: Item) -> None:

@@ -42,9 +42,19 @@ def misplaced(record: Record, heard: Heard, partitions: int) -> Outgoing | None:
     home = partition_of(heard.saga_id.encode(), partitions)
     if home == record.partition:
         return None
-    headers = tuple((name, value) for name, value in record.headers if name != "ce_id")
-    identity = (("ce_id", heard.id.encode()), ("ce_forwardedfrom", f"{record.topic}/{record.partition}".encode()))
-    return Outgoing(record.topic, home, record.key, record.value, headers + identity)
+    said = {
+        "content-type": "application/json",
+        "ce_type": heard.type,
+        "ce_id": heard.id,
+        "ce_source": heard.source,
+        "ce_correlationid": heard.correlation,
+        "ce_causationid": heard.causation,
+        "ce_tenant": heard.tenant,
+        "traceparent": heard.traceparent,
+        "ce_forwardedfrom": f"{record.topic}/{record.partition}",
+    }
+    headers = tuple((name, text.encode()) for name, text in said.items() if text)
+    return Outgoing(record.topic, home, record.key, heard.body, headers)
 
 
 def fact_of(heard: Heard, body: bytes, at: float) -> Fact:

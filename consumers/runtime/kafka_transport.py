@@ -67,8 +67,9 @@ class KafkaTransport(Transport):
             if asyncio.get_running_loop().time() > deadline:
                 assert self._producer is not None
                 log.warning("lane.hanging", extra={"lane": self._transactional_id, "decided": decided})
+                # The compacted topics take no record without a key.
                 headers = (("ce_type", NOOP_TYPE.encode()),)
-                noops = [Outgoing(topic, index, None, None, headers) for topic, index in self._writes]
+                noops = [Outgoing(topic, index, NOOP_TYPE.encode(), None, headers) for topic, index in self._writes]
                 await self._producer.write(noops, commit=decided not in ABORTED)
                 return
             await asyncio.sleep(0.05)

@@ -26,6 +26,9 @@ from producers.records import Outgoing, Record
 
 log = logging.getLogger(__name__)
 
+# A repeated command must not start a saga anew that ended within the year.
+CLOSED_RETENTION_SECONDS = 365 * 86_400.0
+
 Mark = tuple[str, str]
 
 
@@ -65,7 +68,11 @@ class Ledger:
         If the former life `died`, each item that may have been running is a suspect: the attempt counts, and it runs
         when no other suspect does, so that the one which kills its worker is found out.
         """
-        for journal in self.journals.values():
+        for journal in list(self.journals.values()):
+            if journal.closed_at is not None and journal.closed_at < now - CLOSED_RETENTION_SECONDS:
+                del self.journals[journal.saga_id]
+                self._touched.add(journal.saga_id)
+                continue
             for item in list(journal.items.values()):
                 if died and item.state in ("delayed", "waiting") and is_due(item, now):
                     # It may have been started since the last snapshot; the next one will know before it starts.
@@ -106,11 +113,13 @@ class Ledger:
 
     def _hear_event(self, record: Record, now: float, suspects: bool) -> None:
         heard = read(record, self.tenant)
-        if heard.type not in self.view.of_interest:
-            if heard.type not in self.view.graph.schema.messages:
-                raise Unreadable(f"nobody says {heard.type!r} in {self.topics.events}")
+        if heard.type not in self.view.graph.schema.events():
+            raise Unreadable(f"nobody says {heard.type!r} in {self.topics.events}")
+        if heard.type not in self.view.of_interest and not self.view.is_door:
             return
         fact = fact_of(heard, validated(self.view, heard), record.at)
+        if heard.type not in self.view.of_interest:
+            return
         journal = self.journals.get(heard.saga_id) or journal_for(heard)
         before = len(journal.seen)
         utterances = hear(journal, self.view, fact)

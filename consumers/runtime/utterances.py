@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.view import View
-from schemas.engine import CompensationStuck, EngineEvent, ItemResumed, Policy, Settled, StepDelayed, StepFailed
+from schemas.engine import CommandRefused, CompensationStuck, EngineEvent, Policy, Settled, StepDelayed, StepFailed
 from schemas.message import Event
 
 
@@ -81,6 +81,7 @@ def step_delayed(journal: Journal, view: View, item: Item, due: float) -> Uttera
     return Utterance(event, f"{item.id}/{item.attempt}/{due:.3f}", item.attempt, item.started_at)
 
 
-def item_resumed(saga_id: str, participant: str, step: str, item: str, command_id: str) -> Utterance:
-    """The door passes on that a standing item shall be tried again."""
-    return Utterance(ItemResumed(saga_id=saga_id, participant=participant, step=step, item=item), command_id)
+def command_refused(journal: Journal, item: Item, reason: str) -> Utterance:
+    """The command led to nothing."""
+    event = CommandRefused(saga_id=journal.saga_id, command_id=item.message.id, reason=reason)
+    return Utterance(event, item.message.id, item.attempt, item.started_at)

@@ -43,7 +43,7 @@ def view_of(graph: Graph, participant: str) -> View:
     }
     ends = frozenset(wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Completion | FailingEnd))
     openings = {wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Opening)}
-    engine = {f"{graph.saga}.{kind.suffix}" for kind in (Settled, StepFailed, Stuck, ItemResumed, RetryItem)}
+    engine = {f"{graph.saga}.{kind.suffix}" for kind in (Settled, StepFailed, Stuck, ItemResumed)}
     # The door goes on only when it has heard its own last word.
     own = {wire_type for step in steps.values() for wire_type in step.says} if participant == graph.door else set()
     heard = {wire_type for wire_type, listening in hearers.items() if listening}

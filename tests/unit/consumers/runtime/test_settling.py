@@ -1,5 +1,7 @@
 """After a failing end: what is undone, in which order, and when a participant has settled."""
 
+from dataclasses import replace
+
 import pytest
 
 from consumers.runtime.finishing import Blocked, Waits
@@ -7,6 +9,7 @@ from schemas.message import Event
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench, causation_in, type_in
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
+    ORDER,
     STORE,
     TILL,
     CardCharged,
@@ -122,12 +125,13 @@ def test_a_step_that_was_tried_and_has_not_spoken_is_undone_without_a_fact(how: 
 
 
 def test_a_held_step_is_undone_without_a_fact() -> None:
-    till = Bench(TILL)
+    held = replace(ORDER.steps["charge_card"], policy="hold")
+    till = Bench(TILL, replace(ORDER, steps=ORDER.steps | {"charge_card": held}))
     till.opens()
     till.hears(RESERVED, "reserved")
     till.starts()
-    item = till.item("charge_card")
-    item.state = "held"
+    till.breaks("charge_card", permanent=True)
+    assert till.item("charge_card").state == "held"
     till.expires()
     till.hears_settled(DESK)
     assert till.starts() == ["refund_card"]

@@ -1,0 +1,270 @@
+"""What follows from how an item ended."""
+
+from dataclasses import replace
+
+import pytest
+
+from consumers.runtime.finishing import Blocked, Broke, Waits
+from schemas.engine import ItemResumed
+from tests.unit.consumers.runtime.bench import BEGIN, SAGA, Bench
+from tests.unit.consumers.runtime.small_saga import (
+    DESK,
+    ORDER,
+    STORE,
+    TILL,
+    CardCharged,
+    LabelPrinted,
+    LabelTorn,
+    OrderCleared,
+    OrderExpired,
+    StockReserved,
+)
+
+
+def store_at_work() -> Bench:
+    store = Bench(STORE)
+    store.opens()
+    assert store.starts() == ["reserve_stock", "print_label"]
+    return store
+
+
+def break_until_it_is_given_up(bench: Bench, step: str) -> int:
+    """Let every attempt fail; returns how many there were."""
+    attempts = 0
+    while step in bench.running or step in bench.starts():
+        attempts += 1
+        bench.breaks(step)
+        bench.now += 3_600
+    return attempts
+
+
+def test_a_failed_attempt_is_tried_again_when_its_backoff_is_over() -> None:
+    store = store_at_work()
+    store.breaks("reserve_stock")
+    store.now += 0.39
+    assert store.starts() == []
+    store.now += 0.02
+    assert store.starts() == ["reserve_stock"]
+    assert store.running["reserve_stock"].item.attempt == 2
+
+
+def test_a_step_is_tried_as_often_as_its_budget_says_and_then_ends_the_saga() -> None:
+    store = store_at_work()
+    assert break_until_it_is_given_up(store, "reserve_stock") == 3
+    assert "order.step.failed" in store.commit()
+    (body,) = store.bodies("order.step.failed")
+    assert (body["policy"], body["attempts"], body["step"], body["participant"]) == ("end", 3, "reserve_stock", STORE)
+
+
+def test_a_spent_budget_makes_a_dead_letter_in_the_same_transaction() -> None:
+    store = store_at_work()
+    break_until_it_is_given_up(store, "print_label")
+    store.commit()
+    (letter,) = store.dead_letters()
+    assert (letter["kind"], letter["step"], letter["attempts"]) == ("failed", "print_label", 2)
+    assert (letter["error"], letter["type"], letter["saga_id"]) == ("ConnectionError", "order.opened", SAGA)
+
+
+def test_a_permanent_failure_spends_the_budget_at_once() -> None:
+    store = store_at_work()
+    store.breaks("reserve_stock", permanent=True)
+    assert store.commit() == ["order.step.failed"]
+
+
+def test_an_ignored_failure_is_told_and_ends_nothing() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.hears(CardCharged(saga_id=SAGA))
+    till.hears(OrderCleared(saga_id=SAGA))
+    assert till.starts() == ["greet_customer", "ship_parcel"]
+    till.breaks("greet_customer")
+    assert till.hears_itself() == ["order.step.failed"]
+    assert till.bodies("order.step.failed")[0]["policy"] == "ignore"
+    assert not till.journal.is_failing
+
+
+def test_a_step_with_the_policy_hold_is_held_until_it_is_resumed() -> None:
+    held = replace(ORDER.steps["print_label"], policy="hold")
+    store = Bench(STORE, replace(ORDER, steps=ORDER.steps | {"print_label": held}))
+    store.opens()
+    store.starts()
+    store.breaks("print_label", permanent=True)
+    assert store.hears_itself() == ["order.step.failed"]
+    assert store.bodies("order.step.failed")[0]["policy"] == "hold"
+    store.now += 90_000
+    assert store.starts() == []
+    item = store.item("print_label")
+    store.hears(ItemResumed(saga_id=SAGA, participant=STORE, step="print_label", item=item.id))
+    assert store.starts() == ["print_label"]
+
+
+@pytest.mark.parametrize("step", ["ship_parcel", "close_books"])
+def test_a_pivot_and_all_that_follows_it_are_held_whatever_they_say_of_themselves(step: str) -> None:
+    assert ORDER.steps[step].policy == "hold"
+
+
+def test_a_failure_after_the_end_is_told_as_ignored_and_is_not_tried_again() -> None:
+    store = store_at_work()
+    store.expires()
+    store.breaks("reserve_stock")
+    assert store.commit() == ["order.step.failed"]
+    assert store.bodies("order.step.failed")[0]["policy"] == "ignore"
+    store.now += 60
+    assert "reserve_stock" not in store.starts()
+
+
+def test_a_pivot_that_fails_after_the_end_is_not_held() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.hears(OrderCleared(saga_id=SAGA))
+    till.starts()
+    till.expires()
+    till.breaks("ship_parcel", permanent=True)
+    assert till.commit() == ["order.step.failed", "order.participant.settled"]
+
+
+def stuck_store() -> Bench:
+    """Both attempts of release_stock have failed."""
+    store = store_at_work()
+    store.says("reserve_stock", StockReserved(saga_id=SAGA))
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    store.expires()
+    store.hears_settled(DESK, TILL)
+    assert store.starts() == ["tear_label"]
+    store.says("tear_label", LabelTorn(saga_id=SAGA))
+    assert break_until_it_is_given_up(store, "release_stock") == 2
+    return store
+
+
+def test_a_compensation_that_spends_its_budget_is_stuck_and_the_participant_does_not_settle() -> None:
+    store = stuck_store()
+    said = store.hears_itself()
+    assert "order.compensation.stuck" in said
+    assert "order.participant.settled" not in said
+    assert store.starts() == []
+    assert [standing.step for standing in store.journal.standing.values()] == ["release_stock"]
+
+
+def test_a_stuck_compensation_that_is_resumed_has_a_new_budget_and_lets_the_participant_settle() -> None:
+    store = stuck_store()
+    store.hears_itself()
+    item = store.item("release_stock")
+    store.hears(ItemResumed(saga_id=SAGA, participant=STORE, step="release_stock", item=item.id))
+    assert store.starts() == ["release_stock"]
+    store.breaks("release_stock")
+    store.now += 60
+    assert store.starts() == ["release_stock"], "the second attempt of the new budget"
+
+
+def test_an_attempt_that_never_began_spends_nothing() -> None:
+    store = store_at_work()
+    for _ in range(10):
+        store.ends("print_label", Blocked("the printer is down", store.now + 5))
+        assert store.starts() == []
+        store.now += 5
+        assert store.starts() == ["print_label"]
+    assert store.running["print_label"].item.attempt == 1
+
+
+def test_a_step_that_waits_is_called_again_at_its_time_with_the_same_message_and_attempt() -> None:
+    desk = Bench(DESK)
+    desk.opens("opening")
+    desk.starts()
+    desk.ends("expire_order", Waits(BEGIN + 60))
+    desk.now += 59
+    assert desk.starts() == []
+    desk.now += 1
+    assert desk.starts() == ["expire_order"]
+    item = desk.running["expire_order"].item
+    assert (item.message.id, item.attempt) == ("opening", 1)
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.9, []), (1.1, ["order.step.delayed"])])
+def test_a_delay_is_told_only_if_it_is_longer_than_a_second(seconds: float, told: list[str]) -> None:
+    store = store_at_work()
+    store.ends("print_label", Blocked("the printer is down", BEGIN + seconds))
+    assert store.commit() == told
+
+
+def test_a_delay_is_told_once_for_each_cause() -> None:
+    store = store_at_work()
+    told = []
+    for cause in ("down", "down", "on fire", "on fire", "down"):
+        store.ends("print_label", Blocked(cause, store.now + 5))
+        store.now += 5
+        store.starts()
+        told.append(store.commit())
+    assert told == [["order.step.delayed"], [], ["order.step.delayed"], [], ["order.step.delayed"]]
+
+
+def test_a_delay_names_the_attempt_that_failed_its_cause_and_the_next_try() -> None:
+    store = store_at_work()
+    store.breaks("reserve_stock")
+    store.now += 1
+    store.starts()
+    store.ends("reserve_stock", Broke("TimeoutError", "too slow"))
+    store.now += 5
+    store.starts()
+    store.ends("reserve_stock", Blocked("down", store.now + 5))
+    store.commit()
+    (body,) = store.bodies("order.step.delayed")
+    assert (body["step"], body["attempt"], body["cause"]) == ("reserve_stock", 3, "down")
+    assert body["next_at"].startswith("2027-01-15T08:00:11")
+
+
+def test_a_step_that_is_no_longer_deployed_makes_its_saga_stuck_not_its_lane_dead() -> None:
+    store = store_at_work()
+    store.breaks("print_label")
+    store.commit()
+    steps = {name: step for name, step in ORDER.steps.items() if name != "print_label"}
+    later = Bench(STORE, replace(ORDER, steps=steps))
+    later.ledger.load(SAGA, store.state[SAGA])
+    later.now = store.now + 60
+    later.ledger.reopen(died=False, now=later.now)
+    assert later.starts() == ["reserve_stock"]
+    assert later.commit() == ["order.compensation.stuck"]
+    assert later.bodies("order.compensation.stuck")[0]["step"] == "print_label"
+
+
+def test_the_end_of_an_item_that_was_dropped_meanwhile_changes_nothing() -> None:
+    store = store_at_work()
+    work = store.running["print_label"]
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    store.commit()
+    store.ledger.finish(SAGA, work.item, Broke("ConnectionError", "late", permanent=True), store.now)
+    assert store.commit() == []
+
+
+def test_the_end_of_an_item_of_a_saga_nobody_remembers_changes_nothing() -> None:
+    store, other = store_at_work(), Bench(STORE)
+    other.ledger.finish(SAGA, store.running["print_label"].item, Broke("ConnectionError", "late"), store.now)
+    assert other.commit() == []
+
+
+def test_an_event_that_is_too_large_is_the_failure_of_its_step() -> None:
+    store = store_at_work()
+    store.says("reserve_stock", StockReserved(saga_id=SAGA, shelf="x" * 600_000))
+    assert store.commit() == ["order.step.failed"]
+    assert "at most" in store.bodies("order.step.failed")[0]["cause"]
+
+
+def test_an_event_of_a_step_says_which_attempt_it_was_and_when_that_began() -> None:
+    store = store_at_work()
+    store.breaks("reserve_stock")
+    store.now += 10
+    store.starts()
+    store.now += 3
+    store.says("reserve_stock", StockReserved(saga_id=SAGA))
+    store.commit()
+    headers = {name: value.decode() for name, value in store.said[-1].headers}
+    assert headers["ce_attempt"] == "2"
+    assert (headers["ce_startedat"], headers["ce_time"]) == ("2027-01-15T08:00:10.000Z", "2027-01-15T08:00:13.000Z")
+
+
+def test_what_the_engine_says_of_an_end_never_ends_the_saga_a_second_time() -> None:
+    store = store_at_work()
+    store.hears(OrderExpired(saga_id=SAGA), "the end")
+    store.breaks("reserve_stock", permanent=True)
+    store.hears_itself()
+    assert store.journal.end is not None
+    assert store.journal.end.id == "the end"
