@@ -16,7 +16,6 @@ from producers.errors import DependencyDown
 from producers.telemetry import step_context
 from schemas.message import Event, Message
 
-
 CAUSE_CHARACTERS_MAX = 2_000
 YEAR_3000_SECONDS = 32_503_680_000
 
@@ -117,7 +116,11 @@ class Caller:
 
 def _is_asked_to_stop() -> bool:
     """Whether the lane cancels this item; a step may also raise CancelledError on its own account."""
-    task = asyncio.current_task()
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        # No loop runs any more: what is left is being collected.
+        return True
     return task is None or task.cancelling() > 0
 
 

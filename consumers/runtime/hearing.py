@@ -15,7 +15,6 @@ from consumers.runtime.view import View
 from schemas.engine import CompensationStuck, ItemResumed, Settled, StepFailed
 from schemas.message import Completion, Opening
 
-
 STANDING_MAX = 1_000
 
 

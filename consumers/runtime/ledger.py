@@ -14,7 +14,7 @@ from consumers.runtime import dead_letters
 from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, startable
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
-from consumers.runtime.journal import Fact, Item, Journal
+from consumers.runtime.journal import Item, Journal
 from consumers.runtime.judging import judged, missing_legs
 from consumers.runtime.memory import Snapshot, Work
 from consumers.runtime.speaking import outgoing, sayable

@@ -11,7 +11,6 @@ from schemas.engine import CompensationStuck, ItemResumed, Settled, StepDelayed,
 from schemas.message import CompensatingEvent, Completion, Event, FailingEnd, Message, Opening, Question, Refusal
 from schemas.status import SagaState, SagaStatus, StepState, StepStatus
 
-
 CAUSE_CHARACTERS_MAX = 2_000
 
 

@@ -17,7 +17,6 @@ from producers.records import Outgoing, Record
 from schemas.engine import EngineEvent
 from schemas.message import Event, Opening
 
-
 YEAR_3000_SECONDS = 32_503_680_000
 
 

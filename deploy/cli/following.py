@@ -13,6 +13,7 @@ from producers.client import Client
 from schemas.status import FINAL_STATES, STANDING_STATES, SagaStatus
 
 SILENCE_SECONDS_MAX = 120.0
+DELAYED_SILENCE_SECONDS_MAX = 900.0
 
 
 class Silence(Exception):
@@ -20,7 +21,7 @@ class Silence(Exception):
 
     def __init__(self, last: SagaStatus | None) -> None:
         self.last = last
-        super().__init__(f"nothing has happened for {SILENCE_SECONDS_MAX:.0f} s")
+        super().__init__("nothing has happened for minutes")
 
 
 class Following:
@@ -94,4 +95,7 @@ def _patience(last: SagaStatus | None, changed_at: float) -> float | None:
     """For how many more seconds nothing may happen; None while a person is awaited."""
     if last is not None and last.state == "waiting":
         return None
-    return max(0.0, changed_at + SILENCE_SECONDS_MAX - time.monotonic())
+    # A step that is tried again says so once per cause; between its last attempts there may be minutes.
+    is_delayed = last is not None and any(step.state == "delayed" for step in last.steps)
+    patience = DELAYED_SILENCE_SECONDS_MAX if is_delayed else SILENCE_SECONDS_MAX
+    return max(0.0, changed_at + patience - time.monotonic())

@@ -144,7 +144,9 @@ class Hub:
         """The records that stand in Kafka or in ClickHouse's `messages`, but not in both, or not once."""
         kafka = {(record.topic, record.partition, record.offset): record.value for record in self.records()}
         client = clickhouse_connect.get_client(dsn=self.addresses["clickhouse"], database="soma")
-        rows = client.query("SELECT _topic, _partition, _offset, value FROM messages", query_formats={"String": "bytes"})
+        rows = client.query(
+            "SELECT _topic, _partition, _offset, value FROM messages", query_formats={"String": "bytes"}
+        )
         found: dict[tuple[str, int, int], bytes] = {}
         twice: set[tuple[str, int, int]] = set()
         for topic, partition, offset, value in rows.result_rows:

@@ -52,7 +52,9 @@ def test_a_record_without_key_or_with_a_key_that_is_no_text_becomes_a_dead_lette
     mark = names(1, seed=time.time_ns())[0]
     producer = Producer({"bootstrap.servers": hub.addresses["kafka"]})
     producer.produce(TOPICS.commands, f'{{"name": "{mark}"}}'.encode(), headers=[("ce_type", "campaign.start")])
-    producer.produce(TOPICS.commands, f'{{"name": "{mark}"}}'.encode(), b"\xff\xfe", headers=[("ce_type", "campaign.start")])
+    producer.produce(
+        TOPICS.commands, f'{{"name": "{mark}"}}'.encode(), b"\xff\xfe", headers=[("ce_type", "campaign.start")]
+    )
     producer.flush(10)
 
     def letters() -> list[dict[str, Any]]:

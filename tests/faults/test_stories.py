@@ -84,9 +84,7 @@ def test_a_cancelled_campaign_leaves_nothing(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize(("channel", "call"), [("social", "SocialFeed.publish"), ("email", "Outbox.prepare")])
-def test_a_channel_that_refuses_last_undoes_the_others_and_nobody_gets_mail(
-    hub: Hub, channel: str, call: str
-) -> None:
+def test_a_channel_that_refuses_last_undoes_the_others_and_nobody_gets_mail(hub: Hub, channel: str, call: str) -> None:
     rules = hub.home / "rules" / f"{channel}.txt"
     rules.parent.mkdir(exist_ok=True)
     slow = hub.faults / f"slow {call}"

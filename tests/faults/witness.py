@@ -51,9 +51,7 @@ def committed(bootstrap_servers: str, topics: Iterable[str]) -> list[Seen]:
                 continue
             headers = {name: value.decode(errors="replace") for name, value in message.headers() or ()}
             key = (message.key() or b"").decode(errors="replace")
-            seen.append(
-                Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers)
-            )
+            seen.append(Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers))
         return seen
     finally:
         consumer.close()

@@ -54,7 +54,9 @@ class SimulatedBroker:
         self.mutations += 1
         log = self.log(outgoing.topic, outgoing.partition)
         at = self.loop.time()
-        record = Record(outgoing.topic, outgoing.partition, len(log), at, outgoing.key, outgoing.value, outgoing.headers)
+        record = Record(
+            outgoing.topic, outgoing.partition, len(log), at, outgoing.key, outgoing.value, outgoing.headers
+        )
         log.append(Entry(record, transaction))
         if transaction is None:
             self.notify()

@@ -66,7 +66,7 @@ class Outside:
         await self.hop()
         self.making = key
         self.before(what)
-        await asyncio.sleep(self.slow.get(key.split("/")[0], 0.0))
+        await asyncio.sleep(self.slow.get(key.split("/", maxsplit=1)[0], 0.0))
         self.mutations += 1
         if self.fail.get(what, 0):
             self.fail[what] -= 1
@@ -99,7 +99,7 @@ class SimulatedPorts:
         self._outside, self._what = outside, what
 
     async def write(self, brief: Any, findings: Any, keywords: Any) -> Copy:
-        return Copy("headline", "summary", {channel: "text" for channel in brief.channels})
+        return Copy("headline", "summary", dict.fromkeys(brief.channels, "text"))
 
     async def save(self, key: str, copy: Copy) -> SavedDraft:
         await self._outside.make(self._what, key)

@@ -61,7 +61,9 @@ def kafka(home: Home) -> str:
 
 def folders_of(home: Home, saga: str) -> list[Path]:
     """What people can find of the saga below the state folder."""
-    return [path for shelf in ("drafts", "pictures", "outbox", "site") for path in (home.folder / shelf).rglob(f"*{saga}*")]
+    return [
+        path for shelf in ("drafts", "pictures", "outbox", "site") for path in (home.folder / shelf).rglob(f"*{saga}*")
+    ]
 
 
 def test_one_command_runs_a_campaign_to_its_end(home: Home) -> None:
