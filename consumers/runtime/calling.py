@@ -70,7 +70,8 @@ class Caller:
                 return Broke("AnsweredUnasked", cause, permanent=True)
         if isinstance(said, Event) and type(said) in signature.says and said.saga_id == work.journal.saga_id:
             return Spoke(said)
-        return Broke("SaidUndeclared", f"{work.owner.name} returned {said!r:.200}, which it does not declare", True)
+        cause = f"{work.owner.name} returned a {type(said).__name__} that it does not declare"
+        return Broke("SaidUndeclared", cause, permanent=True)
 
     def _arguments(self, work: Work) -> dict[str, Any]:
         journal, item, signature = work.journal, work.item, work.owner.signature

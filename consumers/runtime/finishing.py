@@ -72,7 +72,7 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     item.unsure = item.suspect = False
     owner: Step | Undo | None = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
     if isinstance(outcome, Spoke):
-        said = _spoke(journal, view, item, outcome)
+        said = _spoke(journal, view, item, outcome, now)
     elif isinstance(outcome, Waits):
         until = max(outcome.until, now + TELLING_DELAY_SECONDS)
         said = _delay(journal, view, item, f"waits until {iso_time(outcome.until)}", until, now)
@@ -88,15 +88,14 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
         said = _delay(journal, view, item, f"{outcome.error}: {outcome.cause}", due, now)
         item.attempt = attempt + 1
     else:
-        said = _give_up(journal, view, item, owner, outcome)
+        said = _give_up(journal, view, item, owner, outcome, now)
     return said + settle(journal, view, now)
 
 
-def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke) -> list[Utterance]:
+def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float) -> list[Utterance]:
     del journal.items[item.id]
     if item.command:
-        journal.answered.append(item.message.id)
-        del journal.answered[:-ANSWERED_MAX]
+        _note_answered(journal, item, now)
     causation = item.message.id
     if item.undoes:
         undone = journal.done.pop()
@@ -106,7 +105,7 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke) -> list[Utt
     if outcome.event is None:
         if not item.undoes and step is not None and step.undo is not None:
             journal.done.append(Done(item.id, item.step, item.message))
-        return []
+        return [command_refused(journal, item, "it leads to nothing now")] if item.command else []
     utterance = Utterance(outcome.event, causation, item.attempt, item.started_at)
     wire_type = utterance.wire_type(view.graph.saga)
     said_id = fact_id(journal.saga_id, wire_type, view.participant, causation)
@@ -120,12 +119,21 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke) -> list[Utt
 
 def _delay(journal: Journal, view: View, item: Item, cause: str, due: float, now: float) -> list[Utterance]:
     goes_on = bool(item.undoes) or not journal.is_failing
-    is_news = goes_on and cause != item.cause and due - now > TELLING_DELAY_SECONDS
+    is_news = goes_on and cause != item.told and due - now > TELLING_DELAY_SECONDS
     item.state, item.due, item.cause = "delayed", due, cause
+    item.told = cause if is_news else item.told
     return [step_delayed(journal, view, item, due)] if is_news else []
 
 
-def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke: Broke) -> list[Utterance]:
+def _note_answered(journal: Journal, item: Item, now: float) -> None:
+    journal.answered_at = now
+    journal.answered.append(item.message.id)
+    del journal.answered[:-ANSWERED_MAX]
+
+
+def _give_up(
+    journal: Journal, view: View, item: Item, owner: Step | Undo, broke: Broke, now: float
+) -> list[Utterance]:
     failure = Failure(item, broke.error, broke.cause)
     item.cause, item.due = f"{broke.error}: {broke.cause}", None
     if isinstance(owner, Undo):
@@ -137,7 +145,7 @@ def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke
     drop(journal, view, item)
     refusal: list[Utterance] = []
     if item.command:
-        journal.answered.append(item.message.id)
+        _note_answered(journal, item, now)
         refusal = [command_refused(journal, item, item.cause)]
     # After a failing end the saga is ending already; the failure is told, and changes nothing.
     policy = "ignore" if journal.is_failing else owner.policy
@@ -153,6 +161,12 @@ def startable(journal: Journal, view: View, now: float, passed: frozenset[str] |
         if journal.awaiting or any(item.state == "running" for item in journal.items.values()):
             return []
         first = min(due, key=_moment)
+        if first.state in ("waiting", "joining") and any(
+            item.command and item.state == "delayed" and item.message.at <= _moment(first)
+            for item in journal.items.values()
+        ):
+            # A command that came before the deadline beats it on a later attempt as well.
+            return []
         return [first] if first.id in passed or not needs_barrier(first) else []
     running = {item.step for item in journal.items.values() if item.state == "running"}
     chosen: list[Item] = []
@@ -172,8 +186,8 @@ def is_due(item: Item, now: float) -> bool:
 
 def needs_barrier(item: Item) -> bool:
     """Whether the item may only be judged once everything is heard that stood in the log when it became due."""
-    return (item.command and item.attempt == 1) or item.state in ("waiting", "joining")
+    return item.command or item.state in ("waiting", "joining")
 
 
 def _moment(item: Item) -> float:
-    return item.due if item.due is not None and item.state != "ready" else item.message.at
+    return item.due if item.due is not None and item.state in ("waiting", "joining") else item.message.at

@@ -297,6 +297,8 @@ def signature_of(function: StepFunction, heard_parameters: int) -> Signature:
     says = tuple(kind for kind in result if isinstance(kind, type) and issubclass(kind, Event))
     if len(says) + (Later in result) != len(result):
         raise TypeError(f"{function.__name__} may return events, Later and None only")
+    if len(heard) < heard_parameters:
+        raise TypeError(f"{function.__name__} needs a parameter for each message it hears")
     returned = _members(hints.get("return"))
     return Signature(tuple(heard), tuple(recalls), tuple(ports), call, says, Later in result, NoneType in returned)
 

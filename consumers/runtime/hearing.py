@@ -44,14 +44,28 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
         _open(journal, view, fact)
     if not journal.is_open:
         return []
+    said = _note(journal, view, fact)
+    if _is_over(journal):
+        journal.close(fact.at)
+        return []
+    if journal.is_failing:
+        return said + settle(journal, view, fact.at)
+    if fact.type in view.kept:
+        journal.facts[fact.type] = fact
+    for step in view.hearers.get(fact.type, ()):
+        _trigger(journal, step, fact)
+    return said
+
+
+def _note(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
+    """What the engine's own events and the ends change."""
     engine = view.engine_type
-    if fact.type == engine(Settled):
+    if fact.type in view.ends:
+        _end(journal, End(fact.type, fact.id, failing=not view.graph.is_a(fact.type, Completion)))
+    elif fact.type == engine(Settled):
         participant = msgspec.json.decode(fact.body, type=_Named).participant
         if journal.is_failing and participant in journal.participants and participant not in journal.settled:
             journal.settled.append(participant)
-        if journal.is_failing and set(journal.participants) <= set(journal.settled):
-            journal.close(fact.at)
-            return []
     elif fact.type == engine(StepFailed):
         failed = msgspec.json.decode(fact.body, type=_Named)
         if failed.policy == "end":
@@ -59,23 +73,17 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
         elif failed.policy == "hold":
             _stand(journal, failed)
     elif fact.type == engine(CompensationStuck):
-        stuck = msgspec.json.decode(fact.body, type=_Named)
-        _stand(journal, stuck)
+        _stand(journal, msgspec.json.decode(fact.body, type=_Named))
     elif fact.type == engine(ItemResumed):
-        _resume(journal, view, msgspec.json.decode(fact.body, type=_Named))
-    elif fact.type in view.ends:
-        completes = view.graph.is_a(fact.type, Completion)
-        _end(journal, End(fact.type, fact.id, failing=not completes))
-        if journal.end is not None and not journal.end.failing:
-            journal.close(fact.at)
-            return []
-    if journal.is_failing:
-        return settle(journal, view, fact.at)
-    if fact.type in view.kept:
-        journal.facts[fact.type] = fact
-    for step in view.hearers.get(fact.type, ()):
-        _trigger(journal, step, fact)
+        return _resume(journal, view, msgspec.json.decode(fact.body, type=_Named), fact.at)
     return []
+
+
+def _is_over(journal: Journal) -> bool:
+    """Whether nothing more can happen: completed, or failed and settled by all."""
+    if journal.end is None:
+        return False
+    return not journal.end.failing or set(journal.participants) <= set(journal.settled)
 
 
 def _open(journal: Journal, view: View, fact: Fact) -> None:
@@ -125,19 +133,30 @@ def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> 
         item.state, item.due = "ready", None
 
 
-def _resume(journal: Journal, view: View, named: _Named) -> None:
+def _resume(journal: Journal, view: View, named: _Named, at: float) -> list[Utterance]:
     journal.standing.pop(named.item, None)
     item = journal.items.get(named.item)
     if named.participant != view.participant or item is None or item.state not in ("held", "stuck"):
-        return
+        return []
     owner = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
-    if owner is None:
-        # Settling asks again whether its compensation is deployed by now.
+    item.attempt += 1
+    if owner is not None:
+        item.budget = item.attempt - 1 + owner.retry.attempts
+        item.state, item.due, item.cause, item.told = "ready", None, "", ""
+        if isinstance(owner, Step) and owner.join_deadline_seconds is not None and lacks_legs(item, owner):
+            item.state, item.due = "joining", at + owner.join_deadline_seconds
+        return []
+    step = view.steps.get(item.step)
+    if item.undoes and step is not None and step.undo is not None:
+        # Its compensation is deployed by now; settling makes it anew.
         del journal.items[item.id]
-        return
-    item.attempt, item.budget = item.attempt + 1, item.attempt + owner.retry.attempts
-    lacks_legs = isinstance(owner, Step) and bool(item.legs) and len(item.legs) < len(owner.legs)
-    item.state, item.due, item.cause = "joining" if lacks_legs else "ready", None, ""
+        return []
+    return [compensation_stuck(journal, view, item, item.cause or f"no step is called {item.step}")]
+
+
+def lacks_legs(item: Item, step: Step) -> bool:
+    """Whether the item is a join that has not heard all it waits for."""
+    return step.join_deadline_seconds is not None and len(item.legs) < len(step.legs)
 
 
 def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
@@ -167,14 +186,16 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
 
 
 def _not_deployed(journal: Journal, view: View, done: Done) -> Utterance:
-    item = Item(f"{done.step}/undo/{done.message.id}", done.step, done.message, state="stuck", undoes=done.item)
+    cause = f"no compensation of {done.step} is deployed"
+    item_id = f"{done.step}/undo/{done.message.id}"
+    item = Item(item_id, done.step, done.message, state="stuck", undoes=done.item, cause=cause)
     journal.items[item.id] = item
-    return compensation_stuck(journal, view, item, f"no compensation of {done.step} is deployed")
+    return compensation_stuck(journal, view, item, cause)
 
 
 def drop(journal: Journal, view: View, item: Item) -> None:
     """Give up a forward item: if its step has an undo, nobody knows what the step may have done."""
     del journal.items[item.id]
     step = view.steps.get(item.step)
-    if step is not None and step.undo is not None:
+    if step is not None and step.undo is not None and not lacks_legs(item, step):
         journal.done.append(Done(item.id, item.step, item.message, None, item.unsure))

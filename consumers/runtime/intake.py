@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from consumers.runtime.journal import Fact, Journal
 from consumers.runtime.view import View
 from producers.errors import Unreadable
-from producers.headers import COMMAND_BYTES_MAX, Heard, body_of
+from producers.headers import COMMAND_BYTES_MAX, COMMAND_ID_CHARACTERS_MAX, Heard, body_of
 from producers.records import Outgoing, Record, partition_of
 
 
@@ -22,7 +22,9 @@ def validated(view: View, heard: Heard) -> bytes:
 
 
 def of_bearable_size(heard: Heard) -> None:
-    """`Unreadable` for a command that is larger than allowed."""
+    """`Unreadable` for a command that is larger than allowed, or whose id is longer."""
+    if len(heard.id) > COMMAND_ID_CHARACTERS_MAX:
+        raise Unreadable(f"the id is longer than {COMMAND_ID_CHARACTERS_MAX} characters")
     if len(heard.body) > COMMAND_BYTES_MAX:
         raise Unreadable(f"too large: a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(heard.body)}")
 

@@ -27,8 +27,9 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
 class Item(msgspec.Struct, omit_defaults=True):
     """One step, or one compensation, on one message.
 
-    waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it.
-    `unsure`: an attempt began of which nobody in this life saw the end. `suspect`: it was running when a worker died.
+    waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it. `told` is the cause
+    that StepDelayed last gave. `unsure`: an attempt began of which nobody in this life saw the end. `suspect`: it was
+    running when a worker died.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     command: bool = False
     undoes: str | None = None
     cause: str = ""
+    told: str = ""
     unsure: bool = False
     suspect: bool = False
     started_at: float | None = None
@@ -92,6 +94,7 @@ class Journal(msgspec.Struct, omit_defaults=True):
     settled: list[str] = msgspec.field(default_factory=list)
     has_settled: bool = False
     undone: int = 0
+    answered_at: float = 0.0
     closed_at: float | None = None
 
     @property
@@ -107,6 +110,13 @@ class Journal(msgspec.Struct, omit_defaults=True):
     def is_void(self) -> bool:
         """Whether nothing was heard yet that is worth remembering."""
         return not (self.participants or self.items or self.awaiting or self.answered) and self.closed_at is None
+
+    def is_stale(self, before: float) -> bool:
+        """Whether all that is left is the memory of an end, or of refused commands, from before that time."""
+        ended_at = self.closed_at
+        if ended_at is None and not self.participants and not self.items:
+            ended_at = self.answered_at
+        return ended_at is not None and ended_at < before
 
     def close(self, at: float) -> None:
         """Shrink to a marker, kept so that a repeated command does not start the saga anew."""

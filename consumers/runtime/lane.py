@@ -46,7 +46,7 @@ class Host:
 
 
 class Lane:
-    """See the module. `remember` makes an empty memory; `run_item` calls the step, and raises nothing but cancellation."""
+    """See the module. `remember` makes an empty memory; `run_item` calls a step, raising nothing but cancellation."""
 
     def __init__(
         self, name: str, host: Host, transport: Transport, remember: Callable[[], Memory], run_item: RunItem

@@ -21,7 +21,7 @@ from consumers.runtime.speaking import outgoing, sayable
 from consumers.runtime.utterances import Utterance
 from consumers.runtime.view import View
 from producers.errors import Unreadable
-from producers.headers import NOOP_TYPE, read, type_of
+from producers.headers import HEARD_BYTES_MAX, NOOP_TYPE, read, type_of
 from producers.records import Outgoing, Record
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Ledger:
         self._timers: list[tuple[float, str, str]] = []
         self._scheduled: set[tuple[float, str, str]] = set()
         self._unmarked: set[Mark] = set()
+        self._asked: set[Mark] = set()
         self._marks: deque[tuple[dict[str, int], list[Mark]]] = deque()
         self._passed: dict[str, set[str]] = {}
         self._suspects: dict[Mark, None] = {}
@@ -69,7 +70,7 @@ class Ledger:
         when no other suspect does, so that the one which kills its worker is found out.
         """
         for journal in list(self.journals.values()):
-            if journal.closed_at is not None and journal.closed_at < now - CLOSED_RETENTION_SECONDS:
+            if journal.is_stale(now - CLOSED_RETENTION_SECONDS):
                 del self.journals[journal.saga_id]
                 self._touched.add(journal.saga_id)
                 continue
@@ -84,8 +85,6 @@ class Ledger:
                     if died:
                         item.attempt, item.suspect = item.attempt + 1, True
                     self._touched.add(journal.saga_id)
-                if item.command and item.state == "ready":
-                    self._unmarked.add((journal.saga_id, item.id))
             if journal.items or journal.is_failing:
                 self._follow(journal, settle(journal, self.view, now), now, touch=False)
 
@@ -117,19 +116,21 @@ class Ledger:
             raise Unreadable(f"nobody says {heard.type!r} in {self.topics.events}")
         if heard.type not in self.view.of_interest and not self.view.is_door:
             return
+        if len(heard.body) > HEARD_BYTES_MAX:
+            raise Unreadable(f"too large: an event has at most {HEARD_BYTES_MAX} bytes, this one {len(heard.body)}")
         fact = fact_of(heard, validated(self.view, heard), record.at)
         if heard.type not in self.view.of_interest:
             return
         journal = self.journals.get(heard.saga_id) or journal_for(heard)
-        before = len(journal.seen)
+        ready = {item.id for item in journal.items.values() if item.state == "ready"}
         utterances = hear(journal, self.view, fact)
         if journal.is_void() and heard.saga_id not in self.journals:
             return
         self.journals[heard.saga_id] = journal
         if suspects:
-            for item_id in journal.seen[before:]:
-                if item_id in journal.items:
-                    journal.items[item_id].suspect = journal.items[item_id].unsure = True
+            for item in journal.items.values():
+                if item.state == "ready" and item.id not in ready and not item.undoes:
+                    item.suspect = item.unsure = True
         self._follow(journal, utterances, now)
 
     def _hear_command(self, record: Record, now: float, suspects: bool) -> None:
@@ -150,7 +151,6 @@ class Ledger:
             return
         self.journals[heard.saga_id] = journal
         journal.items[item.id] = item
-        self._unmarked.add((heard.saga_id, item.id))
         self._follow(journal, (), now)
 
     def fire(self, now: float) -> None:
@@ -163,9 +163,15 @@ class Ledger:
             item = journal.items.get(item_id) if journal else None
             if item is None or not is_due(item, now):
                 continue
-            if needs_barrier(item):
-                self._unmarked.add((saga_id, item_id))
+            self._ask(saga_id, item)
             self._hot.add(saga_id)
+
+    def _ask(self, saga_id: str, item: Item) -> None:
+        """Have the lane ask where its inputs end now, if the item must wait until they are heard up to there."""
+        mark = (saga_id, item.id)
+        if needs_barrier(item) and mark not in self._asked:
+            self._asked.add(mark)
+            self._unmarked.add(mark)
 
     def next_due(self) -> float | None:
         """When the next timer is due, in seconds of the broker's clock."""
@@ -203,6 +209,7 @@ class Ledger:
                     continue
                 self._acquitted.discard((saga_id, item.id))
                 passed.discard(item.id)
+                self._asked.discard((saga_id, item.id))
                 work = self._begin(journal, item, now)
                 if work is not None:
                     works.append(work)
@@ -247,6 +254,8 @@ class Ledger:
             self._touched.add(journal.saga_id)
         self._hot.add(journal.saga_id)
         for item in journal.items.values():
+            if item.state == "ready":
+                self._ask(journal.saga_id, item)
             timer = (item.due or 0.0, journal.saga_id, item.id)
             if item.due is not None and timer not in self._scheduled:
                 self._scheduled.add(timer)

@@ -45,6 +45,7 @@ class Tracked(msgspec.Struct, omit_defaults=True):
     end: str | None = None
     outcome: str | None = None
     last: str = ""
+    closed_at: float | None = None
 
     def is_closed(self, graph: Graph) -> bool:
         """Whether nothing more can happen."""
@@ -84,7 +85,8 @@ def fold(tracked: Tracked, graph: Graph, heard: Heard, event: Event, at: float, 
             tracked.standing.pop(event.item, None)
             _update(tracked, graph, event.step, "running", None, event.item)
         case Settled():
-            tracked.settled.append(event.participant)
+            if tracked.end is not None and event.participant in tracked.participants:
+                tracked.settled.append(event.participant)
         case CompensatingEvent():
             for step in graph.steps.values():
                 if step.undo and step.undo.fact == event.undoes.wire_type:

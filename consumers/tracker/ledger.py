@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from consumers.runtime.finishing import Outcome
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
+from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
 from consumers.runtime.memory import Memory, Snapshot, Work
 from consumers.tracker.folding import Tracked, fold, opened, status_of
 from producers.errors import Unreadable
-from producers.headers import Heard, body_of, headers_for, read, traceparent_of
+from producers.headers import HEARD_BYTES_MAX, Heard, body_of, headers_for, read, traceparent_of
 from producers.records import Outgoing, Record
 from schemas.engine import EngineEvent
 from schemas.message import Event, Opening
@@ -26,7 +27,7 @@ def tracker_of(saga: str) -> str:
 
 
 class TrackerLedger(Memory):
-    """See the module. A saga that has ended is forgotten; its last status stays in the compacted topic."""
+    """See the module. A saga that has ended shrinks to a marker; its last status stays in the compacted topic."""
 
     def __init__(self, graph: Graph, partition: int) -> None:
         self._graph, self._partition = graph, partition
@@ -51,6 +52,8 @@ class TrackerLedger(Memory):
             kind = self._graph.schema.messages.get(heard.type)
             if kind is None or not issubclass(kind, Event):
                 return
+            if len(heard.body) > HEARD_BYTES_MAX:
+                return
             event = kind.model_validate(body_of(heard))
         except (Unreadable, ValidationError):
             return
@@ -64,6 +67,8 @@ class TrackerLedger(Memory):
             if not isinstance(event, Opening):
                 return
             tracked = self._open[heard.saga_id] = opened(heard, event, said_at)
+        if tracked.closed_at is not None:
+            return
         if heard.id in tracked.types or _is_answer(event):
             return
         attempt = int(found["ce_attempt"]) if re.fullmatch(r"[0-9]{1,6}", found.get("ce_attempt", "")) else 1
@@ -72,8 +77,8 @@ class TrackerLedger(Memory):
         if tracked.is_closed(self._graph):
             # Its status is written now, before another saga may begin under the same id.
             self._told.append(tracked)
-            del self._open[heard.saga_id]
-            self._changed[heard.saga_id] = None
+            marker = Tracked(heard.saga_id, tracked.started_at, tracked.updated_at, closed_at=record.at)
+            self._open[heard.saga_id] = self._changed[heard.saga_id] = marker
 
     def has_news(self) -> bool:
         return bool(self._changed)
@@ -84,7 +89,7 @@ class TrackerLedger(Memory):
     def take(self) -> Snapshot:
         ending, self._told = self._told, []
         changed, self._changed = self._changed, {}
-        told = ending + [tracked for tracked in changed.values() if tracked is not None]
+        told = ending + [tracked for tracked in changed.values() if tracked is not None and tracked.closed_at is None]
         state = {
             saga_id: None if tracked is None else msgspec.msgpack.encode(tracked)
             for saga_id, tracked in changed.items()
@@ -109,7 +114,10 @@ class TrackerLedger(Memory):
         return Outgoing(self._topics.status, self._partition, tracked.saga_id.encode(), body, headers)
 
     def reopen(self, died: bool, now: float) -> None:
-        return
+        for saga_id, tracked in list(self._open.items()):
+            if tracked.closed_at is not None and tracked.closed_at < now - CLOSED_RETENTION_SECONDS:
+                del self._open[saga_id]
+                self._changed[saga_id] = None
 
     def fire(self, now: float) -> None:
         return

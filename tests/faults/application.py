@@ -1,10 +1,10 @@
 """The campaign as it ships, in a worker that dies where a test asks it to.
 
-A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to that moment takes the file away, notes the
-crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect is made,
-nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not know).
-A saga misbehaves by its id: `sleeps-…` sleeps in Outbox.prepare, `kills-…` kills its worker in SocialFeed.publish each time, and
-`down-…` finds the blog down as long as the file `down` lies in the folder.
+A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to that moment takes the file away, notes
+the crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect
+is made, nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not
+know). A saga misbehaves by its id: `sleeps-…` sleeps in Outbox.prepare, `kills-…` kills its worker in
+SocialFeed.publish each time, and `down-…` finds the blog down as long as the file `down` lies in the folder.
 """
 
 import asyncio

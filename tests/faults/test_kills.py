@@ -53,7 +53,7 @@ def test_twenty_kills_during_three_hundred_campaigns_lose_and_double_nothing(hub
     assert {saga: states[saga] for saga in sagas if states[saga] != "completed"} == {}
     records = hub.records()
     assert said_twice(records) == []
-    mails = [mail for mail in mailbox.Maildir(hub.stack.places.mail, create=False)]
+    mails = list(mailbox.Maildir(hub.stack.places.mail, create=False))
     recipients = Counter(mail["To"] for mail in {mail["Message-ID"]: mail for mail in mails}.values())
     assert set(recipients.values()) == {sum(recipients.values()) // 2} and sum(recipients.values()) >= 2 * len(sagas)
     eventually(lambda: hub.clickhouse_difference() == set(), seconds=60, every=1.0)

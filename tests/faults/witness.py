@@ -25,36 +25,59 @@ class Seen(NamedTuple):
         return found
 
 
-def committed(bootstrap_servers: str, topics: Iterable[str]) -> list[Seen]:
-    """Every committed record of the topics, from their beginning to their end as it is now."""
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": "witness",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
+class Witness:
+    """Reads topics from their beginning, and goes on from where it was; close it in the end."""
+
+    def __init__(self, bootstrap_servers: str, topics: Iterable[str]) -> None:
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "witness",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        metadata = self._consumer.list_topics(timeout=10).topics
+        self._partitions = [TopicPartition(topic, index, 0) for topic in topics for index in metadata[topic].partitions]
+        self._consumer.assign(self._partitions)
+        self.seen: list[Seen] = []
+
+    def read(self) -> list[Seen]:
+        """Every committed record up to the ends as they are now."""
+        ends = {
+            (one.topic, one.partition): self._consumer.get_watermark_offsets(one, timeout=10)[1]
+            for one in self._partitions
         }
-    )
-    try:
-        metadata = consumer.list_topics(timeout=10).topics
-        partitions = [TopicPartition(topic, index, 0) for topic in topics for index in metadata[topic].partitions]
-        consumer.assign(partitions)
-        seen: list[Seen] = []
-        open_partitions = len(partitions)
-        while open_partitions:
-            message = consumer.poll(10)
+        while any(max(one.offset, 0) < ends[one.topic, one.partition] for one in self._where()):
+            message = self._consumer.poll(10)
             assert message is not None, "Kafka does not answer the witness"
             if message.error():
-                open_partitions -= 1
                 continue
-            headers = {name: value.decode(errors="replace") for name, value in message.headers() or ()}
+            headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
             key = (message.key() or b"").decode(errors="replace")
-            seen.append(Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers))
-        return seen
+            self.seen.append(
+                Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers)
+            )
+        return self.seen
+
+    def _where(self) -> list[TopicPartition]:
+        return list(self._consumer.position(self._partitions))
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._consumer.close()
+
+
+def committed(bootstrap_servers: str, topics: Iterable[str]) -> list[Seen]:
+    """Every committed record of the topics, from their beginning to their end as it is now."""
+    witness = Witness(bootstrap_servers, topics)
+    try:
+        return witness.read()
     finally:
-        consumer.close()
+        witness.close()
 
 
 def said_twice(records: Iterable[Seen]) -> list[tuple[str, str, str, str]]:

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from consumers.runtime.finishing import Blocked, Broke, Waits
+from consumers.runtime.steps import on
 from schemas.engine import ItemResumed
-from tests.unit.consumers.runtime.bench import BEGIN, SAGA, Bench
+from tests.unit.consumers.runtime.bench import BEGIN, SAGA, Bench, causation_in, type_in
+from tests.unit.consumers.runtime.other_flows import Weighed, flow_with
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
     ORDER,
@@ -17,6 +19,8 @@ from tests.unit.consumers.runtime.small_saga import (
     LabelTorn,
     OrderCleared,
     OrderExpired,
+    OrderOpened,
+    PlaceOrder,
     StockReserved,
 )
 
@@ -268,3 +272,52 @@ def test_what_the_engine_says_of_an_end_never_ends_the_saga_a_second_time() -> N
     store.hears_itself()
     assert store.journal.end is not None
     assert store.journal.end.id == "the end"
+
+
+@pytest.mark.parametrize(
+    "weighed",
+    [
+        Weighed(saga_id=SAGA, remarks=object()),
+        Weighed(saga_id=SAGA, remarks="\ud800"),
+        Weighed(saga_id=SAGA, kilograms=float("nan")),
+        Weighed(saga_id=SAGA, kilograms=float("inf")),
+    ],
+    ids=["an object", "a surrogate", "not a number", "infinite"],
+)
+def test_an_event_that_cannot_be_read_back_is_the_failure_of_its_step(weighed: Weighed) -> None:
+    @on(OrderOpened)
+    async def weigh(opened: OrderOpened) -> Weighed: ...  # type: ignore[empty-body]
+
+    store = Bench(STORE, flow_with((STORE, weigh), words=(Weighed,)))
+    store.opens()
+    store.starts()
+    store.says("weigh", weighed)
+    assert store.commit() == ["order.step.failed"]
+
+
+def test_a_step_that_asks_for_a_time_in_the_past_does_not_spin() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    assert desk.starts() == ["expire_order"]
+    desk.ends("expire_order", Waits(BEGIN - 1))
+    assert desk.starts() == []
+
+
+def test_a_failed_attempt_after_the_end_of_the_saga_leaves_no_step_delayed() -> None:
+    store = Bench(STORE)
+    store.opens()
+    store.starts()
+    store.hears(order.OrderExpired(saga_id=SAGA))
+    store.ends("print_label", Blocked("the printer is down", BEGIN + 30))
+    assert "order.step.delayed" not in store.commit()
+
+
+def test_a_command_whose_step_has_failed_says_so_once_when_it_is_published_again() -> None:
+    desk = Bench(DESK)
+    for _ in range(2):
+        desk.hears(PlaceOrder(saga_id=SAGA, item="tulip"), "place")
+        if desk.starts():
+            desk.breaks("place_order", permanent=True)
+        desk.commit()
+    said = [(type_in(one), causation_in(one)) for one in desk.said if one.topic == "order.events"]
+    assert len(said) == len(set(said))

@@ -1,5 +1,6 @@
 """What a message that stands in the log changes in a participant's journal."""
 
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -10,6 +11,7 @@ from schemas.message import Event
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
+    ORDER,
     STORE,
     TILL,
     CardCharged,
@@ -305,3 +307,19 @@ def test_an_item_that_neither_is_held_nor_stuck_cannot_be_resumed() -> None:
     till.hears(resumed())
     assert till.starts() == []
     assert till.item("ship_parcel").attempt == 2
+
+
+def test_a_held_join_hears_the_leg_that_came_too_late_and_can_be_resumed() -> None:
+    steps = {name: replace(step, policy="hold") if name == "clear_order" else step for name, step in ORDER.steps.items()}
+    desk = Bench(DESK, replace(ORDER, steps=steps))
+    desk.opens()
+    desk.starts()
+    desk.ends("expire_order", Waits(BEGIN + 90_000))
+    desk.hears(LabelPrinted(saga_id=SAGA))
+    desk.now += 7_201
+    desk.starts()
+    assert "order.step.failed" in desk.hears_itself()
+    desk.hears(CardCharged(saga_id=SAGA))
+    desk.hears(ItemResumed(saga_id=SAGA, participant=DESK, step="clear_order", item="clear_order/join"), "resumed")
+    assert desk.starts() == ["clear_order"]
+    assert sorted(desk.running["clear_order"].item.legs) == [0, 1]

@@ -7,6 +7,7 @@ import pytest
 from consumers.runtime.finishing import Blocked, Waits
 from schemas.message import Event
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench, causation_in, type_in
+from tests.unit.consumers.runtime.other_flows import flow_with
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
     ORDER,
@@ -17,9 +18,13 @@ from tests.unit.consumers.runtime.small_saga import (
     CardRefunded,
     LabelPrinted,
     LabelTorn,
+    OrderExpired,
+    OrderOpened,
     StockRefused,
     StockReleased,
     StockReserved,
+    refund_card,
+    release_stock,
 )
 
 PRINTED, TORN = LabelPrinted(saga_id=SAGA), LabelTorn(saga_id=SAGA)
@@ -247,3 +252,50 @@ def test_what_an_undo_says_is_caused_by_the_fact_it_takes_back() -> None:
     ids = {type_in(one): dict(one.headers)["ce_id"].decode() for one in store.said}
     (cause,) = [causation_in(one) for one in store.said if type_in(one) == "order.label.torn"]
     assert cause == ids["order.label.printed"]
+
+
+def test_an_undo_waits_for_an_attempt_that_a_former_life_may_have_begun() -> None:
+    store = Bench(STORE)
+    store.hears(OrderOpened(saga_id=SAGA, participants=EVERYBODY), suspects=True)
+    store.hears(OrderExpired(saga_id=SAGA), suspects=True)
+    assert store.starts() == []
+    assert store.item("tear_label").due == BEGIN + 5
+
+
+def test_an_undo_waits_for_an_attempt_that_may_have_begun_when_its_backoff_was_over() -> None:
+    store = Bench(STORE)
+    store.opens()
+    store.starts()
+    store.breaks("reserve_stock")
+    store.breaks("print_label")
+    store.commit()
+    store.now += 60
+    store = store.reopened(died=True)
+    store.hears(OrderExpired(saga_id=SAGA), suspects=True)
+    assert store.starts() == []
+
+
+def test_an_effect_whose_step_said_nothing_is_undone_all_the_same() -> None:
+    store = Bench(STORE)
+    store.opens()
+    store.starts()
+    store.says("print_label", None)
+    store.says("reserve_stock", StockRefused(saga_id=SAGA, reason="sold out"))
+    store.hears_itself()
+    assert store.starts() == ["tear_label"]
+
+
+def test_an_effect_whose_undo_is_no_longer_deployed_stands_still_visibly() -> None:
+    before = Bench(STORE)
+    before.opens()
+    before.starts()
+    before.says("print_label", LabelPrinted(saga_id=SAGA))
+    before.says("reserve_stock", StockRefused(saga_id=SAGA, reason="sold out"))
+    before.commit()
+    graph = flow_with(undos=(release_stock, refund_card))
+    after = Bench(STORE, graph)
+    after.ledger.load(SAGA, before.state[SAGA])
+    after.ledger.reopen(died=False, now=after.now)
+    after.hears(OrderExpired(saga_id=SAGA))
+    after.starts()
+    assert "order.participant.settled" not in after.commit()

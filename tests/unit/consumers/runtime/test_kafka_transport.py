@@ -1,0 +1,43 @@
+"""What the lane's transport writes to Kafka, as far as it can be seen without one."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from consumers.runtime import kafka_transport
+from producers.records import Outgoing
+from tests.unit.consumers.runtime.small_saga import STORE
+
+
+async def test_the_no_op_that_settles_a_hanging_transaction_has_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[Outgoing] = []
+
+    class Producer:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        async def start(self) -> None:
+            pass
+
+        async def write(self, records: list[Outgoing], commit: bool = True) -> None:
+            written.extend(records)
+
+    async def state(*_: Any) -> str:
+        return "CompleteCommit"
+
+    def reader(end: int) -> Any:
+        async def end_offsets(partitions: list[Any]) -> dict[Any, int]:
+            return dict.fromkeys(partitions, end)
+
+        return SimpleNamespace(end_offsets=end_offsets, _client=None)
+
+    monkeypatch.setattr(kafka_transport, "TransactionalProducer", Producer)
+    monkeypatch.setattr(kafka_transport, "transaction_state", state)
+    monkeypatch.setattr(kafka_transport, "HANGING_AFTER_SECONDS", -1.0)
+    writes = (("order.store.state", 0), ("order.status", 0))
+    transport = kafka_transport.KafkaTransport(
+        {}, STORE, 0, reader(1), reader(2), ("order.events",), "order.store.state", writes
+    )
+    await transport.open()
+    assert [one.topic for one in written if one.key is None] == []
