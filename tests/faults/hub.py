@@ -19,7 +19,7 @@ from deploy.local.stack import Stack
 from producers.settings import Settings
 from schemas.topics import SagaTopics
 from tests.faults.application import FOLDER, LOG
-from tests.faults.witness import Seen, committed, newest_states
+from tests.faults.witness import Seen, Witness, committed, newest_states
 
 TOPICS = SagaTopics.of("campaign")
 BRIEF: dict[str, Any] = {
@@ -51,8 +51,13 @@ class Hub:
             {"bootstrap.servers": self.addresses["kafka"], "partitioner": "murmur2_random", "linger.ms": 1}
         )
 
+        self._status = Witness(self.addresses["kafka"], [TOPICS.status])
+        self._events = Witness(self.addresses["kafka"], [TOPICS.events])
+
     def stop(self) -> None:
         """Stop the stack."""
+        self._status.close()
+        self._events.close()
         self.soma("down")
 
     def soma(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -97,14 +102,14 @@ class Hub:
         return committed(self.addresses["kafka"], topics or TOPICS)
 
     def states(self) -> dict[str, str]:
-        """The newest state of every saga."""
-        return newest_states(self.records(TOPICS.status))
+        """The newest state of every saga; it may lag a moment behind."""
+        return newest_states(self._status.read_on())
 
     def answers(self, message_id: str) -> list[str]:
         """The types of the events that a command led to."""
         return [
             record.headers["ce_type"]
-            for record in self.records(TOPICS.events)
+            for record in self._events.read_on()
             if record.headers.get("ce_causationid") == message_id
         ]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 
 class Seen(NamedTuple):
@@ -45,37 +45,41 @@ class Witness:
         self._consumer.assign(self._partitions)
         self.seen: list[Seen] = []
 
-    def read(self) -> list[Seen]:
-        """Every committed record up to the ends as they are now."""
-        ends = {
-            (one.topic, one.partition): self._consumer.get_watermark_offsets(one, timeout=10)[1]
-            for one in self._partitions
-        }
-        while any(max(one.offset, 0) < ends[one.topic, one.partition] for one in self._where()):
+    def read_all(self) -> list[Seen]:
+        """Every committed record up to the ends as they are now; once, before any `read_on`."""
+        unread = len(self._partitions)
+        while unread:
             message = self._consumer.poll(10)
             assert message is not None, "Kafka does not answer the witness"
             if message.error():
-                continue
-            headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
-            key = (message.key() or b"").decode(errors="replace")
-            self.seen.append(
-                Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers)
-            )
+                unread -= 1
+            else:
+                self.seen.append(_seen(message))
         return self.seen
 
-    def _where(self) -> list[TopicPartition]:
-        return list(self._consumer.position(self._partitions))
+    def read_on(self) -> list[Seen]:
+        """What was seen so far, and what has come since; it may lag a moment behind."""
+        while (message := self._consumer.poll(0.05)) is not None:
+            if not message.error():
+                self.seen.append(_seen(message))
+        return self.seen
 
     def close(self) -> None:
         """Let go of the connections."""
         self._consumer.close()
 
 
+def _seen(message: Message) -> Seen:
+    headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
+    key = (message.key() or b"").decode(errors="replace")
+    return Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers)
+
+
 def committed(bootstrap_servers: str, topics: Iterable[str]) -> list[Seen]:
     """Every committed record of the topics, from their beginning to their end as it is now."""
     witness = Witness(bootstrap_servers, topics)
     try:
-        return witness.read()
+        return witness.read_all()
     finally:
         witness.close()
 

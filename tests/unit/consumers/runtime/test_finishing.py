@@ -307,7 +307,7 @@ def test_a_failed_attempt_after_the_end_of_the_saga_leaves_no_step_delayed() -> 
     store = Bench(STORE)
     store.opens()
     store.starts()
-    store.hears(order.OrderExpired(saga_id=SAGA))
+    store.hears(OrderExpired(saga_id=SAGA))
     store.ends("print_label", Blocked("the printer is down", BEGIN + 30))
     assert "order.step.delayed" not in store.commit()
 

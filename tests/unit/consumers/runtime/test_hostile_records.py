@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from consumers.runtime.finishing import Waits
 from consumers.tracker.ledger import TrackerLedger
 from producers.headers import headers_for
 from producers.records import Outgoing, Record, partition_of

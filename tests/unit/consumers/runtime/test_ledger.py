@@ -335,7 +335,7 @@ def test_a_suspect_is_acquitted_one_at_a_time_the_one_with_most_deaths_first() -
     store = Bench(STORE)
     store.opens()
     store.starts()
-    store.breaks("print_label")
+    store.breaks("reserve_stock")
     store.now += 60
     store.starts()
     store.commit()
@@ -343,9 +343,9 @@ def test_a_suspect_is_acquitted_one_at_a_time_the_one_with_most_deaths_first() -
     assert store.starts(acquitted=False) == []
     mark = store.ledger.acquit(all_of_them=False)
     assert mark is not None
-    assert store.starts(acquitted=False) == ["print_label"]
+    assert store.starts(acquitted=False) == ["reserve_stock"]
     assert store.ledger.is_suspect(mark)
-    store.breaks("print_label")
+    store.breaks("reserve_stock")
     assert not store.ledger.is_suspect(mark)
 
 

@@ -1,0 +1,355 @@
+"""Every rule that a flow must keep, and a flow that breaks just this one."""
+
+import pytest
+
+from compensations.campaign import UNDOS
+from consumers.campaign import FLOW
+from consumers.runtime.checks import checked, mistakes_in
+from consumers.runtime.graph import Graph, graph_of
+from consumers.runtime.steps import Flow, Participant, ReadOnly, join, on, undo
+from producers.errors import FlowError
+from schemas.engine import CommandRefused
+from schemas.topics import catalogue
+from tests.unit.consumers.runtime import small_saga as order
+from tests.unit.consumers.runtime.other_flows import (
+    ClerkAssigned,
+    ClerkDismissed,
+    OrderFinished,
+    OrderLost,
+    OrderReopened,
+    PauseOrder,
+    Weighed,
+    flow_with,
+)
+from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL
+
+
+class Scales(ReadOnly):
+    """A port that only looks."""
+
+
+
+@on(ClerkAssigned)
+async def lose_order(assigned: ClerkAssigned) -> OrderLost: ...
+
+
+@on(order.StockReserved)
+async def assign_clerk(stock: order.StockReserved) -> ClerkAssigned: ...
+
+
+@undo(ClerkAssigned)
+async def dismiss_clerk(assigned: ClerkAssigned | None) -> ClerkDismissed: ...
+
+
+ASSIGNING = ((STORE, assign_clerk), (STORE, lose_order))
+WORDS = (ClerkAssigned, OrderLost)
+
+
+def mistakes(graph: Graph) -> list[str]:
+    return list(mistakes_in(graph))
+
+
+def test_the_order_breaks_no_rule() -> None:
+    assert checked(ORDER) is ORDER
+
+
+def test_the_campaign_breaks_no_rule() -> None:
+    assert mistakes(graph_of(FLOW, UNDOS, catalogue()["campaign"])) == []
+
+
+def test_further_steps_that_keep_the_rules_are_no_mistake() -> None:
+    assert mistakes(flow_with(*ASSIGNING, words=WORDS)) == []
+
+
+def test_all_mistakes_are_reported_at_once_under_the_name_of_the_saga() -> None:
+    graph = flow_with(words=(ClerkAssigned, PauseOrder))
+    with pytest.raises(FlowError, match="the flow of order cannot run") as wrong:
+        checked(graph)
+    assert sorted(wrong.value.mistakes) == [
+        "nobody hears order.clerk.assigned",
+        "nobody hears the command order.pause",
+        "nobody says order.clerk.assigned",
+    ]
+
+
+def test_a_loop_that_is_not_declared_repeatable() -> None:
+    @on(order.StockReserved | Weighed)
+    async def assign_again(stock: order.StockReserved | Weighed) -> ClerkAssigned: ...
+
+    @on(ClerkAssigned)
+    async def weigh(assigned: ClerkAssigned) -> Weighed: ...
+
+    assert mistakes(flow_with((STORE, assign_again), (STORE, weigh), words=(ClerkAssigned, Weighed))) == [
+        "a loop that is not declared repeatable: assign_again -> weigh -> assign_again"
+    ]
+
+
+def test_a_command_with_two_consumers() -> None:
+    @on(order.CancelOrder)
+    async def lose_instead(cancel: order.CancelOrder) -> OrderLost: ...
+
+    assert mistakes(flow_with((DESK, lose_instead), words=(OrderLost,))) == [
+        "the command order.cancel has 2 consumers: cancel_order, lose_instead"
+    ]
+
+
+def test_a_command_that_nobody_hears() -> None:
+    assert mistakes(flow_with(words=(PauseOrder,))) == ["nobody hears the command order.pause"]
+
+
+def test_a_step_that_hears_a_command_and_an_event() -> None:
+    @on(PauseOrder | order.StockReserved)
+    async def lose_it(pause: PauseOrder | order.StockReserved) -> OrderLost | CommandRefused: ...
+
+    assert "lose_it hears commands and events; it must hear one or the other" in mistakes(
+        flow_with((DESK, lose_it), words=(PauseOrder, OrderLost))
+    )
+
+
+def test_a_command_that_another_participant_than_the_door_hears() -> None:
+    @on(PauseOrder)
+    async def lose_it(pause: PauseOrder) -> OrderLost | CommandRefused: ...
+
+    assert mistakes(flow_with((STORE, lose_it), words=(PauseOrder, OrderLost))) == [
+        "lose_it hears a command, but order.store is not the door"
+    ]
+
+
+def test_a_saga_that_two_steps_open() -> None:
+    @on(PauseOrder)
+    async def reopen_order(pause: PauseOrder) -> OrderReopened: ...
+
+    @on(OrderReopened)
+    async def lose_it(reopened: OrderReopened) -> OrderLost: ...
+
+    assert mistakes(
+        flow_with((DESK, reopen_order), (STORE, lose_it), words=(PauseOrder, OrderReopened, OrderLost))
+    ) == ["exactly one step must hear a command and say the Opening, not place_order, reopen_order"]
+
+
+def test_a_saga_that_no_step_opens() -> None:
+    found = mistakes(flow_with(without=("place_order",)))
+    assert "exactly one step must hear a command and say the Opening, not none" in found
+
+
+def test_a_saga_that_an_event_opens() -> None:
+    @on(order.StockReserved)
+    async def reopen_order(stock: order.StockReserved) -> order.OrderOpened: ...
+
+    found = mistakes(flow_with((DESK, reopen_order), without=("place_order",)))
+    assert any(line.startswith(("exactly one step must hear a command", "a loop")) for line in found)
+
+
+def test_a_compensating_event_that_no_compensation_says() -> None:
+    assert mistakes(flow_with(*ASSIGNING, words=(*WORDS, ClerkDismissed))) == [
+        "no compensation says order.clerk.dismissed"
+    ]
+
+
+def test_an_event_that_nobody_says() -> None:
+    assert mistakes(flow_with((STORE, lose_order), words=WORDS)) == ["nobody says order.clerk.assigned"]
+
+
+def test_an_end_that_nobody_says() -> None:
+    assert mistakes(flow_with(words=(OrderLost,))) == ["nobody says order.lost"]
+
+
+def test_an_event_that_nobody_hears() -> None:
+    assert mistakes(flow_with((STORE, assign_clerk), words=(ClerkAssigned,))) == ["nobody hears order.clerk.assigned"]
+
+
+def test_an_event_that_is_only_recalled_is_no_mistake() -> None:
+    assert "order.customer.greeted" not in ORDER.hearers
+    assert mistakes(ORDER) == []
+
+
+def test_a_dead_end() -> None:
+    @on(ClerkAssigned)
+    async def greet_again(assigned: ClerkAssigned) -> order.CustomerGreeted: ...
+
+    found = mistakes(flow_with((STORE, assign_clerk), (STORE, greet_again), words=(ClerkAssigned,)))
+    assert found == ["a dead end: nothing that follows order.clerk.assigned ends the saga"]
+
+
+def test_a_step_that_hears_an_end() -> None:
+    @on(order.OrderExpired)
+    async def mourn(expired: order.OrderExpired) -> OrderLost: ...
+
+    assert mistakes(flow_with((STORE, mourn), words=(OrderLost,))) == [
+        "order.expired ends the saga, so no step may hear it"
+    ]
+
+
+def test_a_word_that_is_heard_but_not_declared() -> None:
+    assert "order.clerk.assigned is heard, but order does not declare it" in mistakes(
+        flow_with(*ASSIGNING, words=(OrderLost,))
+    )
+
+
+def test_a_word_that_is_undone_but_not_declared() -> None:
+    found = mistakes(flow_with(*ASSIGNING, undos=(*order.UNDOS, dismiss_clerk), words=(OrderLost, ClerkDismissed)))
+    assert "order.clerk.assigned is undone, but order does not declare it" in found
+
+
+def test_two_steps_of_one_participant_that_would_say_the_same_of_the_same() -> None:
+    @on(order.StockReserved)
+    async def assign_another(stock: order.StockReserved) -> ClerkAssigned: ...
+
+    assert mistakes(flow_with(*ASSIGNING, (STORE, assign_another), words=WORDS)) == [
+        "assign_clerk and assign_another both answer order.stock.reserved with order.clerk.assigned:"
+        " it could be said twice"
+    ]
+
+
+def test_two_steps_of_two_participants_may_say_the_same_of_the_same() -> None:
+    @on(order.StockReserved)
+    async def assign_another(stock: order.StockReserved) -> ClerkAssigned: ...
+
+    assert mistakes(flow_with(*ASSIGNING, (TILL, assign_another), words=WORDS)) == []
+
+
+def test_an_effect_that_can_neither_be_undone_nor_is_a_pivot() -> None:
+    found = mistakes(flow_with(undos=(order.release_stock, order.refund_card)))
+    assert found == [
+        "no compensation says order.label.torn",
+        "print_label has an effect, but neither an undo nor the mark pivot",
+    ]
+
+
+def test_a_step_that_only_looks_needs_no_undo() -> None:
+    @on(order.StockReserved)
+    async def weigh(stock: order.StockReserved, scales: Scales) -> ClerkAssigned: ...
+
+    assert mistakes(flow_with((STORE, weigh), (STORE, lose_order), words=WORDS)) == []
+
+
+def test_a_pivot_that_has_an_undo() -> None:
+    @on(order.OrderCleared, pivot=True)
+    async def ring(cleared: order.OrderCleared) -> ClerkAssigned: ...
+
+    found = mistakes(
+        flow_with(
+            (TILL, ring),
+            (TILL, lose_order),
+            undos=(*order.UNDOS, dismiss_clerk),
+            words=(*WORDS, ClerkDismissed),
+        )
+    )
+    assert found == ["ring is a pivot, and has an undo"]
+
+
+def test_a_pivot_that_a_cancel_could_cross() -> None:
+    @on(order.StockReserved, pivot=True)
+    async def ring(stock: order.StockReserved) -> ClerkAssigned: ...
+
+    assert mistakes(flow_with((TILL, ring), (TILL, lose_order), words=WORDS)) == [
+        "the pivot ring hears order.stock.reserved, which the door does not say: a cancel could cross it"
+    ]
+
+
+def test_a_step_that_says_nothing() -> None:
+    @on(order.StockReserved)
+    async def stare(stock: order.StockReserved) -> None: ...
+
+    assert mistakes(flow_with((STORE, stare))) == ["stare says nothing"]
+
+
+def test_a_step_that_recalls_what_need_not_have_been_said() -> None:
+    @on(order.StockReserved)
+    async def assign(stock: order.StockReserved, label: order.LabelPrinted) -> ClerkAssigned: ...
+
+    assert mistakes(flow_with((STORE, assign), (STORE, lose_order), words=WORDS)) == [
+        "assign recalls order.label.printed, which need not have been said by then; allow None"
+    ]
+
+
+def test_a_compensation_that_recalls_what_need_not_have_been_said() -> None:
+    @undo(order.LabelPrinted, after=())
+    async def tear_label(printed: order.LabelPrinted | None, cleared: order.OrderCleared) -> order.LabelTorn: ...
+
+    assert mistakes(flow_with(undos=(order.release_stock, tear_label, order.refund_card))) == [
+        "tear_label recalls order.cleared, which need not have been said by then; allow None"
+    ]
+
+
+@pytest.mark.parametrize("optional", [True, False])
+def test_what_must_have_been_said_or_may_be_none_can_be_recalled(optional: bool) -> None:
+    @on(order.StockReserved)
+    async def assign_optional(stock: order.StockReserved, label: order.LabelPrinted | None) -> ClerkAssigned: ...
+
+    @on(order.StockReserved)
+    async def assign_certain(stock: order.StockReserved, opened: order.OrderOpened) -> ClerkAssigned: ...
+
+    step = assign_optional if optional else assign_certain
+    assert mistakes(flow_with((STORE, step), (STORE, lose_order), words=WORDS)) == []
+
+
+def test_what_one_of_several_ways_says_is_not_certain_but_all_of_them_together_are() -> None:
+    @on(order.OrderCleared)
+    async def assign_one(cleared: order.OrderCleared, card: order.CardCharged) -> ClerkAssigned: ...
+
+    @on(order.OrderCleared)
+    async def assign_both(
+        cleared: order.OrderCleared, card: order.CardCharged | order.CardNotWanted
+    ) -> ClerkAssigned: ...
+
+    assert mistakes(flow_with((STORE, assign_one), (STORE, lose_order), words=WORDS)) == [
+        "assign_one recalls order.card.charged, which need not have been said by then; allow None"
+    ]
+    assert mistakes(flow_with((STORE, assign_both), (STORE, lose_order), words=WORDS)) == []
+
+
+def test_a_saga_that_no_step_completes() -> None:
+    found = mistakes(flow_with(without=("close_books",)))
+    assert "no step completes the saga" in found
+
+
+def test_a_completion_that_does_not_wait_for_a_branch_with_an_effect() -> None:
+    @on(order.OrderOpened)
+    async def finish_early(opened: order.OrderOpened) -> OrderFinished: ...
+
+    found = mistakes(flow_with((STORE, finish_early), words=(OrderFinished,)))
+    assert found == [
+        f"finish_early completes the saga without waiting for {name}, which has an effect"
+        for name in ("reserve_stock", "print_label", "charge_card", "ship_parcel")
+    ]
+
+
+def test_a_completion_that_joins_every_branch_is_no_mistake() -> None:
+    @join(order.ParcelShipped, order.LabelPrinted, deadline="1h")
+    async def finish_late(shipped: order.ParcelShipped, label: order.LabelPrinted) -> OrderFinished: ...
+
+    assert mistakes(flow_with((TILL, finish_late), words=(OrderFinished,))) == []
+
+
+def test_a_compensation_that_takes_back_another_fact_than_it_says() -> None:
+    @undo(order.LabelPrinted, after=())
+    async def tear_label(printed: order.LabelPrinted | None) -> order.StockReleased | order.LabelTorn: ...
+
+    assert mistakes(flow_with(undos=(order.release_stock, tear_label, order.refund_card))) == [
+        "tear_label must say exactly the event that takes back order.label.printed"
+    ]
+
+
+def test_a_compensation_that_waits_for_nobody_there_is() -> None:
+    @undo(order.LabelPrinted, after=("order.attic",))
+    async def tear_label(printed: order.LabelPrinted | None) -> order.LabelTorn: ...
+
+    assert mistakes(flow_with(undos=(order.release_stock, tear_label, order.refund_card))) == [
+        "tear_label waits for order.attic, which is no participant"
+    ]
+
+
+def test_a_cycle_of_compensations() -> None:
+    @undo(order.CardCharged, after=(STORE,))
+    async def refund_card(charged: order.CardCharged | None) -> order.CardRefunded: ...
+
+    found = mistakes(flow_with(undos=(order.release_stock, order.tear_label, refund_card)))
+    assert found == [
+        f"a cycle of compensations: {name} would wait for itself to settle" for name in (STORE, TILL)
+    ]
+
+
+def test_a_flow_without_its_other_participants_is_reported_not_crashed_upon() -> None:
+    alone = Flow("order", (Participant(DESK, (order.place_order,), door=True),))
+    assert len(mistakes(graph_of(alone, (), order.SCHEMA))) > 5
