@@ -1,11 +1,13 @@
 """The catalogue of topics, derived from the message classes. No topic name stands anywhere else as a literal."""
 
+from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import NamedTuple
 
-from . import campaign
+from . import __path__ as package_path
 from .engine import engine_messages
-from .message import Command, Event, Message
+from .message import Command, Event, Message, Opening
 
 
 class SagaTopics(NamedTuple):
@@ -61,5 +63,10 @@ def schema_of(saga: str, module: ModuleType) -> SagaSchema:
 
 
 def catalogue() -> dict[str, SagaSchema]:
-    """Every saga kind that ships, by name."""
-    return {"campaign": schema_of("campaign", campaign)}
+    """Every saga kind that ships, by name: each module of this package that declares an `Opening` is one."""
+    modules = {found.name: import_module(f".{found.name}", __package__) for found in iter_modules(package_path)}
+    return {
+        name: schema_of(name, module)
+        for name, module in modules.items()
+        if any(issubclass(kind, Opening) for kind in messages_in(module).values())
+    }

@@ -131,9 +131,7 @@ def _note_answered(journal: Journal, item: Item, now: float) -> None:
     del journal.answered[:-ANSWERED_MAX]
 
 
-def _give_up(
-    journal: Journal, view: View, item: Item, owner: Step | Undo, broke: Broke, now: float
-) -> list[Utterance]:
+def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke: Broke, now: float) -> list[Utterance]:
     failure = Failure(item, broke.error, broke.cause)
     item.cause, item.due = f"{broke.error}: {broke.cause}", None
     if isinstance(owner, Undo):

@@ -62,6 +62,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         )
         self._uncommitted = AIOKafkaConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
         self.lanes: dict[int, Lane] = {}
+        self._has_joined = False
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.polled_at = time.monotonic()
@@ -84,8 +85,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         await self._uncommitted.stop()
 
     def is_live(self) -> bool:
-        """Whether partitions are assigned and every lane of them is open."""
-        return bool(self.lanes) and all(lane.is_live for lane in self.lanes.values())
+        """Whether the group gave it its partitions, and every lane of them is open; a spare member has none."""
+        return self._has_joined and all(lane.is_live for lane in self.lanes.values())
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Called by the consumer, which waits for it: finish the transactions, let go of the lanes."""
@@ -100,6 +101,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             if index in self.lanes:
                 await self._stop_lane(index)
             self._start_lane(index, partitions)
+        self._has_joined = True
         log.info("participant.assigned", extra={"participant": self.role.name, "partitions": sorted(self.lanes)})
 
     def _start_lane(self, index: int, partitions: int) -> None:

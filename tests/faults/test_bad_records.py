@@ -81,7 +81,7 @@ def test_a_command_is_understood_however_its_publisher_compresses(hub: Hub, code
         {"bootstrap.servers": hub.addresses["kafka"], "partitioner": "murmur2_random", "compression.type": codec}
     )
     body = json.dumps({"reviewer": "ada" * 60}).encode()
-    headers = [("ce_type", "campaign.approve"), ("ce_id", f"packed-{saga}")]
+    headers: list[tuple[str, str | bytes | None]] = [("ce_type", "campaign.approve"), ("ce_id", f"packed-{saga}")]
     producer.produce(TOPICS.commands, body, saga.encode(), headers=headers)
     producer.flush(10)
     eventually(lambda: hub.answers(f"packed-{saga}") == ["campaign.command.refused"], seconds=20)

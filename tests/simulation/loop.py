@@ -5,6 +5,7 @@ dead worker's callbacks are never run again: no `finally`, no farewell, as after
 """
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 import inspect
@@ -30,7 +31,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = itertools.count()
         self._dead: set[str] = set()
-        self._coroutines: dict[str, list[Any]] = {}
+        self._coroutines: dict[str | None, list[tuple[Any, contextvars.Context]]] = {}
         self.steps_of: dict[str, int] = {}
         self.kill_at: dict[str, int] = {}
         self.on_step: Callable[[str, int], None] = lambda worker, count: None
@@ -84,12 +85,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return future
 
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
-        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=context)
+        own = contextvars.copy_context() if context is None else context
+        task: asyncio.Task[Any] = asyncio.Task(coro, loop=self, name=name, context=own)
         # A task frozen by its worker's death is collected while pending; that is no mistake here.
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio offers no public switch
-        worker = WORKER.get() if context is None else context.get(WORKER)
-        if worker is not None:
-            self._coroutines.setdefault(worker, []).append(coro)
+        self._coroutines.setdefault(own.get(WORKER), []).append((coro, own))
         return task
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -104,10 +104,26 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def kill(self, worker: str) -> None:
         """The worker stops at once; nothing of it is run again."""
         self._dead.add(worker)
-        for coroutine in self._coroutines.pop(worker, ()):
-            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-                coroutine.close()
+        self._end(worker)
         self.on_death(worker)
+
+    def close(self) -> None:
+        """The world ends: nothing of anybody is run again."""
+        self._dead |= {worker for worker in self._coroutines if worker}
+        for worker in list(self._coroutines):
+            self._end(worker)
+
+    def _end(self, worker: str | None) -> None:
+        # Left to the collector, they would be finished in whatever context it happens to run in.
+        before = asyncio._get_running_loop()
+        asyncio._set_running_loop(self)
+        try:
+            for coroutine, context in self._coroutines.pop(worker, ()):
+                if inspect.getcoroutinestate(coroutine) in (inspect.CORO_CREATED, inspect.CORO_SUSPENDED):
+                    with contextlib.suppress(RuntimeError):
+                        context.run(coroutine.close)
+        finally:
+            asyncio._set_running_loop(before)
 
     def is_dead(self, worker: str) -> bool:
         """Whether the worker was killed."""

@@ -71,6 +71,7 @@ def tell(story: Story, world: CampaignWorld, kill_at: int | None = None) -> None
         return not waiting and world.state(SAGA) in FINAL_STATES and not unanswered(world)
 
     world.run_until(ended)
+    world.loop.close()
 
 
 def crash_points(story: Story, seed: int = 0) -> list[int]:

@@ -1,6 +1,7 @@
 """What cannot go on stands still visibly, and its verb frees it; what kills or blocks a worker harms itself only."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -12,12 +13,21 @@ from tests.simulation.stories import SAGA
 WITHOUT_REVIEW = BRIEF | {"review": "none"}
 
 
-def world_with(**fail: int) -> CampaignWorld:
+NewWorld = Callable[..., CampaignWorld]
+WorldWith = Callable[..., CampaignWorld]
+
+
+@pytest.fixture
+def world_with(new_world: NewWorld) -> WorldWith:
     """A running world in which calls of these things fail so often."""
-    world = CampaignWorld()
-    world.outside.fail = {name.replace("undo_", "-"): count for name, count in fail.items()}
-    world.start_worker()
-    return world
+
+    def make(**fail: int) -> CampaignWorld:
+        world = new_world()
+        world.outside.fail = {name.replace("undo_", "-"): count for name, count in fail.items()}
+        world.start_worker()
+        return world
+
+    return make
 
 
 def standing_item(world: CampaignWorld, state: str) -> tuple[str, str, str]:
@@ -40,7 +50,7 @@ def answer(world: CampaignWorld, message_id: str) -> list[str]:
     return [kind for kind, record in world.events() if read(record, "").causation == message_id]
 
 
-def test_a_compensation_that_spends_its_budget_stands_stuck_until_it_is_retried() -> None:
+def test_a_compensation_that_spends_its_budget_stands_stuck_until_it_is_retried(world_with: WorldWith) -> None:
     world = world_with(undo_picture=11)
     world.outside.refuse = {"page"}
     world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
@@ -54,8 +64,8 @@ def test_a_compensation_that_spends_its_budget_stands_stuck_until_it_is_retried(
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_retry_sent_the_moment_the_status_says_stuck_is_never_refused(seed: int) -> None:
-    world = CampaignWorld(seed)
+def test_a_retry_sent_the_moment_the_status_says_stuck_is_never_refused(seed: int, new_world: NewWorld) -> None:
+    world = new_world(seed)
     world.outside.fail, world.outside.refuse = {"-picture": 11}, {"page"}
     # The door hears its events late, and its commands at once.
     world.slow["campaign.review", "campaign.events"] = 2.0
@@ -67,7 +77,7 @@ def test_a_retry_sent_the_moment_the_status_says_stuck_is_never_refused(seed: in
     assert answer(world, "retry-1") == ["campaign.item.resumed"]
 
 
-def test_a_pivot_that_fails_is_held_and_goes_on_when_it_is_retried() -> None:
+def test_a_pivot_that_fails_is_held_and_goes_on_when_it_is_retried(world_with: WorldWith) -> None:
     world = world_with(mail=8)
     world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
     world.run_until(lambda: world.state(SAGA) == "held")
@@ -79,7 +89,7 @@ def test_a_pivot_that_fails_is_held_and_goes_on_when_it_is_retried() -> None:
     assert len(world.outside.mails) == 1
 
 
-def test_a_retry_of_nothing_is_refused() -> None:
+def test_a_retry_of_nothing_is_refused(world_with: WorldWith) -> None:
     world = world_with()
     world.publish("campaign.start", SAGA, BRIEF)
     world.run_until(lambda: world.state(SAGA) == "waiting")
@@ -89,7 +99,7 @@ def test_a_retry_of_nothing_is_refused() -> None:
     assert answer(world, "retry-1") == ["campaign.command.refused"]
 
 
-def test_a_command_before_the_deadline_beats_it_even_when_the_worker_was_away() -> None:
+def test_a_command_before_the_deadline_beats_it_even_when_the_worker_was_away(world_with: WorldWith) -> None:
     world = world_with()
     world.publish("campaign.start", SAGA, BRIEF)
     world.run_until(lambda: world.state(SAGA) == "waiting")
@@ -99,7 +109,7 @@ def test_a_command_before_the_deadline_beats_it_even_when_the_worker_was_away() 
     assert world.state(SAGA) == "completed"
 
 
-def test_a_command_after_the_deadline_is_refused_even_if_it_is_heard_first() -> None:
+def test_a_command_after_the_deadline_is_refused_even_if_it_is_heard_first(world_with: WorldWith) -> None:
     world = world_with()
     world.publish("campaign.start", SAGA, BRIEF)
     world.run_until(lambda: world.state(SAGA) == "waiting")
@@ -112,8 +122,8 @@ def test_a_command_after_the_deadline_is_refused_even_if_it_is_heard_first() -> 
     assert answer(world, "approve") == ["campaign.command.refused"]
 
 
-def test_a_step_that_kills_its_worker_each_time_spends_its_budget_and_the_others_go_on() -> None:
-    world = CampaignWorld()
+def test_a_step_that_kills_its_worker_each_time_spends_its_budget_and_the_others_go_on(new_world: NewWorld) -> None:
+    world = new_world()
     others = [f"c-other-{number}" for number in range(10)]
 
     def poison(what: str) -> None:
@@ -134,7 +144,7 @@ def test_a_step_that_kills_its_worker_each_time_spends_its_budget_and_the_others
     assert {key.split("/")[0] for what, key in world.outside.standing if what == "page"} == set(others)
 
 
-def test_a_step_that_kills_its_worker_on_a_later_attempt_spends_its_budget_as_well() -> None:
+def test_a_step_that_kills_its_worker_on_a_later_attempt_spends_its_budget_as_well(world_with: WorldWith) -> None:
     world = world_with(page=1)
 
     def poison(what: str) -> None:
@@ -148,7 +158,7 @@ def test_a_step_that_kills_its_worker_on_a_later_attempt_spends_its_budget_as_we
     assert world.lives <= 8
 
 
-def test_a_slow_saga_holds_back_no_other_one_of_its_partition() -> None:
+def test_a_slow_saga_holds_back_no_other_one_of_its_partition(world_with: WorldWith) -> None:
     world = world_with()
     world.outside.slow = {SAGA: 60.0}
     world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
@@ -161,7 +171,7 @@ def test_a_slow_saga_holds_back_no_other_one_of_its_partition() -> None:
     assert world.state(SAGA) == "running"
 
 
-def test_sagas_whose_dependency_is_down_wait_at_its_breaker_and_hold_back_nobody() -> None:
+def test_sagas_whose_dependency_is_down_wait_at_its_breaker_and_hold_back_nobody(world_with: WorldWith) -> None:
     world = world_with(page=200)
     waiting = [f"c-waiting-{number}" for number in range(100)]
     for saga in waiting:
@@ -177,7 +187,7 @@ def test_sagas_whose_dependency_is_down_wait_at_its_breaker_and_hold_back_nobody
     assert failed_calls <= len(waiting) + 10
 
 
-def test_a_saga_that_stands_still_without_a_verb_is_never_seen() -> None:
+def test_a_saga_that_stands_still_without_a_verb_is_never_seen(world_with: WorldWith) -> None:
     world = world_with(page=99)
     world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
     with pytest.raises(Deadlock):

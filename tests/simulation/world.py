@@ -117,7 +117,7 @@ class World:
     def state(self, saga_id: str) -> str | None:
         """The saga's newest state."""
         status = self.status(saga_id)
-        return status and status["state"]
+        return None if status is None else str(status["state"])
 
     def run_until(self, condition: Callable[[], bool], seconds_most: float = 1_000_000.0) -> None:
         """Run the world until the condition, which looks at the broker, holds; asked when something became visible."""

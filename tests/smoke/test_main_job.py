@@ -86,7 +86,7 @@ def test_one_command_runs_a_campaign_to_its_end(home: Home) -> None:
     def same() -> bool:
         answered = home.soma("query", count, "--json")
         assert answered.returncode == 0, answered.stderr
-        return json.loads(answered.stdout)["rows"] == [[len(records), len(records)]]
+        return bool(json.loads(answered.stdout)["rows"] == [[len(records), len(records)]])
 
     eventually(same, seconds=30)
 
