@@ -92,9 +92,9 @@ class Hub:
         **named: Any,
     ) -> None:
         """The same, without waiting."""
-        headers: list[tuple[str, str | bytes | None]] = [("ce_type", wire_type)] + (
-            [("ce_id", message_id)] if message_id else []
-        )
+        headers: list[tuple[str, str | bytes | None]] = [("ce_type", wire_type)]
+        if message_id:
+            headers.append(("ce_id", message_id))
         value = json.dumps(body).encode() if isinstance(body, dict) else body
         key = None if saga_id is None else saga_id.encode()
         self._producer.produce(TOPICS.commands, value, key, headers=headers, **named)

@@ -70,9 +70,11 @@ class Witness:
 
 
 def _seen(message: Message) -> Seen:
-    headers = {name: (value or b"").decode(errors="replace") for name, value in message.headers() or ()}
-    key = (message.key() or b"").decode(errors="replace")
-    return Seen(message.topic(), message.partition(), message.offset(), key, message.value(), headers)
+    # The library's hints allow for what a consumed message never is.
+    raw: Any = message
+    headers = {name: (value or b"").decode(errors="replace") for name, value in raw.headers() or ()}
+    key = (raw.key() or b"").decode(errors="replace")
+    return Seen(raw.topic(), raw.partition(), raw.offset(), key, raw.value(), headers)
 
 
 def committed(bootstrap_servers: str, topics: Iterable[str]) -> list[Seen]:
