@@ -6,6 +6,8 @@ that commits; a fenced or failed aiokafka producer cannot be used again; the sto
 """
 
 import asyncio
+import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -15,9 +17,12 @@ from aiokafka.producer import sender
 
 from producers.records import Outgoing
 
+log = logging.getLogger(__name__)
+
 RETRY_BACKOFF_MS = 5
 BETWEEN_TRANSACTIONS_SECONDS = 0.001
 COMMIT_SECONDS_MAX = 30.0
+CLOSE_SECONDS_MAX = 3.0
 BATCH_BYTES_MAX = 512 * 1024
 REQUEST_BYTES_MAX = 8 * 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 5_000
@@ -89,10 +94,9 @@ class TransactionalProducer:
     async def close(self) -> None:
         """Let go of the connections, whatever state they are in; takes at most three seconds, raises nothing."""
         try:
-            async with asyncio.timeout(3.0):
+            async with asyncio.timeout(CLOSE_SECONDS_MAX):
                 await self._producer.stop()
-        except BaseException as error:
-            self._producer._closed = True
-            await self._producer._sender.close() if isinstance(error, TimeoutError) else None
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except Exception as error:
+            log.info("producer.stop_failed", extra={"id": self.transactional_id, "error": repr(error)})
+            with contextlib.suppress(Exception):
+                await self._producer.client.close()
