@@ -8,6 +8,7 @@ import pytest
 
 from producers.errors import Unreadable
 from producers.headers import (
+    ATTRIBUTE_CHARACTERS_MAX,
     COMMAND_BYTES_MAX,
     Heard,
     body_of,
@@ -117,10 +118,11 @@ def test_a_header_of_others_may_be_anything() -> None:
     assert read(record((("ce_type", b"campaign.start"), ("x-blob", b"\xff"))), "").type == "campaign.start"
 
 
-def test_an_attribute_has_at_most_500_characters() -> None:
-    assert len(read(record((("ce_type", b"t"), ("ce_id", b"x" * 500))), "").id) == 500
-    with pytest.raises(Unreadable, match="500 characters"):
-        read(record((("ce_type", b"t"), ("ce_id", b"x" * 501))), "")
+def test_an_attribute_has_a_longest_length() -> None:
+    longest = b"x" * ATTRIBUTE_CHARACTERS_MAX
+    assert read(record((("ce_type", b"t"), ("ce_id", longest))), "").id == longest.decode()
+    with pytest.raises(Unreadable, match="longer than"):
+        read(record((("ce_type", b"t"), ("ce_id", b"x" * (ATTRIBUTE_CHARACTERS_MAX + 1)))), "")
 
 
 def test_a_record_without_a_value_is_unreadable() -> None:

@@ -369,3 +369,11 @@ def test_a_step_of_the_flow_itself_runs_as_it_stands() -> None:
     assert outcomes["ship_parcel"] == Spoke(ParcelShipped(saga_id=SAGA))
     assert outcomes["greet_customer"] == Spoke(CustomerGreeted(saga_id=SAGA))
     assert len(shipped) == 1
+
+
+def test_a_step_that_returns_what_has_no_repr_has_failed() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise ValueError("no words")
+
+    assert isinstance(label(Mute()), Broke)

@@ -28,17 +28,19 @@ class Scales(ReadOnly):
     """A port that only looks."""
 
 
-
 @on(ClerkAssigned)
-async def lose_order(assigned: ClerkAssigned) -> OrderLost: ...
+async def lose_order(assigned: ClerkAssigned) -> OrderLost:
+    raise NotImplementedError
 
 
 @on(order.StockReserved)
-async def assign_clerk(stock: order.StockReserved) -> ClerkAssigned: ...
+async def assign_clerk(stock: order.StockReserved) -> ClerkAssigned:
+    raise NotImplementedError
 
 
 @undo(ClerkAssigned)
-async def dismiss_clerk(assigned: ClerkAssigned | None) -> ClerkDismissed: ...
+async def dismiss_clerk(assigned: ClerkAssigned | None) -> ClerkDismissed:
+    raise NotImplementedError
 
 
 ASSIGNING = ((STORE, assign_clerk), (STORE, lose_order))
@@ -74,10 +76,12 @@ def test_all_mistakes_are_reported_at_once_under_the_name_of_the_saga() -> None:
 
 def test_a_loop_that_is_not_declared_repeatable() -> None:
     @on(order.StockReserved | Weighed)
-    async def assign_again(stock: order.StockReserved | Weighed) -> ClerkAssigned: ...
+    async def assign_again(stock: order.StockReserved | Weighed) -> ClerkAssigned:
+        raise NotImplementedError
 
     @on(ClerkAssigned)
-    async def weigh(assigned: ClerkAssigned) -> Weighed: ...
+    async def weigh(assigned: ClerkAssigned) -> Weighed:
+        raise NotImplementedError
 
     assert mistakes(flow_with((STORE, assign_again), (STORE, weigh), words=(ClerkAssigned, Weighed))) == [
         "a loop that is not declared repeatable: assign_again -> weigh -> assign_again"
@@ -86,7 +90,8 @@ def test_a_loop_that_is_not_declared_repeatable() -> None:
 
 def test_a_command_with_two_consumers() -> None:
     @on(order.CancelOrder)
-    async def lose_instead(cancel: order.CancelOrder) -> OrderLost: ...
+    async def lose_instead(cancel: order.CancelOrder) -> OrderLost:
+        raise NotImplementedError
 
     assert mistakes(flow_with((DESK, lose_instead), words=(OrderLost,))) == [
         "the command order.cancel has 2 consumers: cancel_order, lose_instead"
@@ -99,7 +104,8 @@ def test_a_command_that_nobody_hears() -> None:
 
 def test_a_step_that_hears_a_command_and_an_event() -> None:
     @on(PauseOrder | order.StockReserved)
-    async def lose_it(pause: PauseOrder | order.StockReserved) -> OrderLost | CommandRefused: ...
+    async def lose_it(pause: PauseOrder | order.StockReserved) -> OrderLost | CommandRefused:
+        raise NotImplementedError
 
     assert "lose_it hears commands and events; it must hear one or the other" in mistakes(
         flow_with((DESK, lose_it), words=(PauseOrder, OrderLost))
@@ -108,7 +114,8 @@ def test_a_step_that_hears_a_command_and_an_event() -> None:
 
 def test_a_command_that_another_participant_than_the_door_hears() -> None:
     @on(PauseOrder)
-    async def lose_it(pause: PauseOrder) -> OrderLost | CommandRefused: ...
+    async def lose_it(pause: PauseOrder) -> OrderLost | CommandRefused:
+        raise NotImplementedError
 
     assert mistakes(flow_with((STORE, lose_it), words=(PauseOrder, OrderLost))) == [
         "lose_it hears a command, but order.store is not the door"
@@ -117,10 +124,12 @@ def test_a_command_that_another_participant_than_the_door_hears() -> None:
 
 def test_a_saga_that_two_steps_open() -> None:
     @on(PauseOrder)
-    async def reopen_order(pause: PauseOrder) -> OrderReopened: ...
+    async def reopen_order(pause: PauseOrder) -> OrderReopened:
+        raise NotImplementedError
 
     @on(OrderReopened)
-    async def lose_it(reopened: OrderReopened) -> OrderLost: ...
+    async def lose_it(reopened: OrderReopened) -> OrderLost:
+        raise NotImplementedError
 
     assert mistakes(
         flow_with((DESK, reopen_order), (STORE, lose_it), words=(PauseOrder, OrderReopened, OrderLost))
@@ -134,7 +143,8 @@ def test_a_saga_that_no_step_opens() -> None:
 
 def test_a_saga_that_an_event_opens() -> None:
     @on(order.StockReserved)
-    async def reopen_order(stock: order.StockReserved) -> order.OrderOpened: ...
+    async def reopen_order(stock: order.StockReserved) -> order.OrderOpened:
+        raise NotImplementedError
 
     found = mistakes(flow_with((DESK, reopen_order), without=("place_order",)))
     assert any(line.startswith(("exactly one step must hear a command", "a loop")) for line in found)
@@ -165,7 +175,8 @@ def test_an_event_that_is_only_recalled_is_no_mistake() -> None:
 
 def test_a_dead_end() -> None:
     @on(ClerkAssigned)
-    async def greet_again(assigned: ClerkAssigned) -> order.CustomerGreeted: ...
+    async def greet_again(assigned: ClerkAssigned) -> order.CustomerGreeted:
+        raise NotImplementedError
 
     found = mistakes(flow_with((STORE, assign_clerk), (STORE, greet_again), words=(ClerkAssigned,)))
     assert found == ["a dead end: nothing that follows order.clerk.assigned ends the saga"]
@@ -173,7 +184,8 @@ def test_a_dead_end() -> None:
 
 def test_a_step_that_hears_an_end() -> None:
     @on(order.OrderExpired)
-    async def mourn(expired: order.OrderExpired) -> OrderLost: ...
+    async def mourn(expired: order.OrderExpired) -> OrderLost:
+        raise NotImplementedError
 
     assert mistakes(flow_with((STORE, mourn), words=(OrderLost,))) == [
         "order.expired ends the saga, so no step may hear it"
@@ -193,7 +205,8 @@ def test_a_word_that_is_undone_but_not_declared() -> None:
 
 def test_two_steps_of_one_participant_that_would_say_the_same_of_the_same() -> None:
     @on(order.StockReserved)
-    async def assign_another(stock: order.StockReserved) -> ClerkAssigned: ...
+    async def assign_another(stock: order.StockReserved) -> ClerkAssigned:
+        raise NotImplementedError
 
     assert mistakes(flow_with(*ASSIGNING, (STORE, assign_another), words=WORDS)) == [
         "assign_clerk and assign_another both answer order.stock.reserved with order.clerk.assigned:"
@@ -203,7 +216,8 @@ def test_two_steps_of_one_participant_that_would_say_the_same_of_the_same() -> N
 
 def test_two_steps_of_two_participants_may_say_the_same_of_the_same() -> None:
     @on(order.StockReserved)
-    async def assign_another(stock: order.StockReserved) -> ClerkAssigned: ...
+    async def assign_another(stock: order.StockReserved) -> ClerkAssigned:
+        raise NotImplementedError
 
     assert mistakes(flow_with(*ASSIGNING, (TILL, assign_another), words=WORDS)) == []
 
@@ -218,14 +232,16 @@ def test_an_effect_that_can_neither_be_undone_nor_is_a_pivot() -> None:
 
 def test_a_step_that_only_looks_needs_no_undo() -> None:
     @on(order.StockReserved)
-    async def weigh(stock: order.StockReserved, scales: Scales) -> ClerkAssigned: ...
+    async def weigh(stock: order.StockReserved, scales: Scales) -> ClerkAssigned:
+        raise NotImplementedError
 
     assert mistakes(flow_with((STORE, weigh), (STORE, lose_order), words=WORDS)) == []
 
 
 def test_a_pivot_that_has_an_undo() -> None:
     @on(order.OrderCleared, pivot=True)
-    async def ring(cleared: order.OrderCleared) -> ClerkAssigned: ...
+    async def ring(cleared: order.OrderCleared) -> ClerkAssigned:
+        raise NotImplementedError
 
     found = mistakes(
         flow_with(
@@ -240,7 +256,8 @@ def test_a_pivot_that_has_an_undo() -> None:
 
 def test_a_pivot_that_a_cancel_could_cross() -> None:
     @on(order.StockReserved, pivot=True)
-    async def ring(stock: order.StockReserved) -> ClerkAssigned: ...
+    async def ring(stock: order.StockReserved) -> ClerkAssigned:
+        raise NotImplementedError
 
     assert mistakes(flow_with((TILL, ring), (TILL, lose_order), words=WORDS)) == [
         "the pivot ring hears order.stock.reserved, which the door does not say: a cancel could cross it"
@@ -249,14 +266,16 @@ def test_a_pivot_that_a_cancel_could_cross() -> None:
 
 def test_a_step_that_says_nothing() -> None:
     @on(order.StockReserved)
-    async def stare(stock: order.StockReserved) -> None: ...
+    async def stare(stock: order.StockReserved) -> None:
+        raise NotImplementedError
 
     assert mistakes(flow_with((STORE, stare))) == ["stare says nothing"]
 
 
 def test_a_step_that_recalls_what_need_not_have_been_said() -> None:
     @on(order.StockReserved)
-    async def assign(stock: order.StockReserved, label: order.LabelPrinted) -> ClerkAssigned: ...
+    async def assign(stock: order.StockReserved, label: order.LabelPrinted) -> ClerkAssigned:
+        raise NotImplementedError
 
     assert mistakes(flow_with((STORE, assign), (STORE, lose_order), words=WORDS)) == [
         "assign recalls order.label.printed, which need not have been said by then; allow None"
@@ -265,7 +284,8 @@ def test_a_step_that_recalls_what_need_not_have_been_said() -> None:
 
 def test_a_compensation_that_recalls_what_need_not_have_been_said() -> None:
     @undo(order.LabelPrinted, after=())
-    async def tear_label(printed: order.LabelPrinted | None, cleared: order.OrderCleared) -> order.LabelTorn: ...
+    async def tear_label(printed: order.LabelPrinted | None, cleared: order.OrderCleared) -> order.LabelTorn:
+        raise NotImplementedError
 
     assert mistakes(flow_with(undos=(order.release_stock, tear_label, order.refund_card))) == [
         "tear_label recalls order.cleared, which need not have been said by then; allow None"
@@ -275,28 +295,31 @@ def test_a_compensation_that_recalls_what_need_not_have_been_said() -> None:
 @pytest.mark.parametrize("optional", [True, False])
 def test_what_must_have_been_said_or_may_be_none_can_be_recalled(optional: bool) -> None:
     @on(order.StockReserved)
-    async def assign_optional(stock: order.StockReserved, label: order.LabelPrinted | None) -> ClerkAssigned: ...
+    async def assign_optional(stock: order.StockReserved, label: order.LabelPrinted | None) -> ClerkAssigned:
+        raise NotImplementedError
 
     @on(order.StockReserved)
-    async def assign_certain(stock: order.StockReserved, opened: order.OrderOpened) -> ClerkAssigned: ...
+    async def assign_certain(stock: order.StockReserved, opened: order.OrderOpened) -> ClerkAssigned:
+        raise NotImplementedError
 
     step = assign_optional if optional else assign_certain
     assert mistakes(flow_with((STORE, step), (STORE, lose_order), words=WORDS)) == []
 
 
-def test_what_one_of_several_ways_says_is_not_certain_but_all_of_them_together_are() -> None:
+def test_what_all_ways_of_a_step_say_together_can_be_recalled() -> None:
     @on(order.OrderCleared)
-    async def assign_one(cleared: order.OrderCleared, card: order.CardCharged) -> ClerkAssigned: ...
+    async def assign_both(cleared: order.OrderCleared, card: order.CardCharged | order.CardNotWanted) -> ClerkAssigned:
+        raise NotImplementedError
 
-    @on(order.OrderCleared)
-    async def assign_both(
-        cleared: order.OrderCleared, card: order.CardCharged | order.CardNotWanted
-    ) -> ClerkAssigned: ...
-
-    assert mistakes(flow_with((TILL, assign_one), (TILL, lose_order), words=WORDS)) == [
-        "assign_one recalls order.card.charged, which need not have been said by then; allow None"
-    ]
     assert mistakes(flow_with((TILL, assign_both), (TILL, lose_order), words=WORDS)) == []
+
+
+def test_the_one_word_that_led_here_can_be_recalled_though_its_step_might_have_said_another() -> None:
+    @on(order.CustomerGreeted)
+    async def assign_charged(greeted: order.CustomerGreeted, card: order.CardCharged) -> ClerkAssigned:
+        raise NotImplementedError
+
+    assert mistakes(flow_with((TILL, assign_charged), (TILL, lose_order), words=WORDS)) == []
 
 
 def test_a_saga_that_no_step_completes() -> None:
@@ -306,7 +329,8 @@ def test_a_saga_that_no_step_completes() -> None:
 
 def test_a_completion_that_does_not_wait_for_a_branch_with_an_effect() -> None:
     @on(order.OrderOpened)
-    async def finish_early(opened: order.OrderOpened) -> OrderFinished: ...
+    async def finish_early(opened: order.OrderOpened) -> OrderFinished:
+        raise NotImplementedError
 
     found = mistakes(flow_with((STORE, finish_early), words=(OrderFinished,)))
     assert found == [
@@ -317,14 +341,16 @@ def test_a_completion_that_does_not_wait_for_a_branch_with_an_effect() -> None:
 
 def test_a_completion_that_joins_every_branch_is_no_mistake() -> None:
     @join(order.ParcelShipped, order.LabelPrinted, deadline="1h")
-    async def finish_late(shipped: order.ParcelShipped, label: order.LabelPrinted) -> OrderFinished: ...
+    async def finish_late(shipped: order.ParcelShipped, label: order.LabelPrinted) -> OrderFinished:
+        raise NotImplementedError
 
     assert mistakes(flow_with((TILL, finish_late), words=(OrderFinished,))) == []
 
 
 def test_a_compensation_that_takes_back_another_fact_than_it_says() -> None:
     @undo(order.LabelPrinted, after=())
-    async def tear_label(printed: order.LabelPrinted | None) -> order.StockReleased | order.LabelTorn: ...
+    async def tear_label(printed: order.LabelPrinted | None) -> order.StockReleased | order.LabelTorn:
+        raise NotImplementedError
 
     assert mistakes(flow_with(undos=(order.release_stock, tear_label, order.refund_card))) == [
         "tear_label must say exactly the event that takes back order.label.printed"
@@ -333,7 +359,8 @@ def test_a_compensation_that_takes_back_another_fact_than_it_says() -> None:
 
 def test_a_compensation_that_waits_for_nobody_there_is() -> None:
     @undo(order.LabelPrinted, after=("order.attic",))
-    async def tear_label(printed: order.LabelPrinted | None) -> order.LabelTorn: ...
+    async def tear_label(printed: order.LabelPrinted | None) -> order.LabelTorn:
+        raise NotImplementedError
 
     assert mistakes(flow_with(undos=(order.release_stock, tear_label, order.refund_card))) == [
         "tear_label waits for order.attic, which is no participant"
@@ -342,12 +369,11 @@ def test_a_compensation_that_waits_for_nobody_there_is() -> None:
 
 def test_a_cycle_of_compensations() -> None:
     @undo(order.CardCharged, after=(STORE,))
-    async def refund_card(charged: order.CardCharged | None) -> order.CardRefunded: ...
+    async def refund_card(charged: order.CardCharged | None) -> order.CardRefunded:
+        raise NotImplementedError
 
     found = mistakes(flow_with(undos=(order.release_stock, order.tear_label, refund_card)))
-    assert found == [
-        f"a cycle of compensations: {name} would wait for itself to settle" for name in (STORE, TILL)
-    ]
+    assert found == [f"a cycle of compensations: {name} would wait for itself to settle" for name in (STORE, TILL)]
 
 
 def test_a_flow_without_its_other_participants_is_reported_not_crashed_upon() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from consumers.runtime.finishing import Blocked, Broke, Waits
 from consumers.runtime.steps import on
+from producers.headers import read
+from producers.records import Record
 from schemas.engine import ItemResumed
 from tests.unit.consumers.runtime.bench import BEGIN, SAGA, Bench, causation_in, type_in
 from tests.unit.consumers.runtime.other_flows import Weighed, flow_with
@@ -14,6 +16,7 @@ from tests.unit.consumers.runtime.small_saga import (
     ORDER,
     STORE,
     TILL,
+    CancelOrder,
     CardCharged,
     LabelPrinted,
     LabelTorn,
@@ -286,7 +289,8 @@ def test_what_the_engine_says_of_an_end_never_ends_the_saga_a_second_time() -> N
 )
 def test_an_event_that_cannot_be_read_back_is_the_failure_of_its_step(weighed: Weighed) -> None:
     @on(OrderOpened)
-    async def weigh(opened: OrderOpened) -> Weighed: ...  # type: ignore[empty-body]
+    async def weigh(opened: OrderOpened) -> Weighed:
+        raise NotImplementedError
 
     store = Bench(STORE, flow_with((STORE, weigh), words=(Weighed,)))
     store.opens()
@@ -321,3 +325,36 @@ def test_a_command_whose_step_has_failed_says_so_once_when_it_is_published_again
         desk.commit()
     said = [(type_in(one), causation_in(one)) for one in desk.said if one.topic == "order.events"]
     assert len(said) == len(set(said))
+
+
+def test_the_failure_of_a_command_with_a_long_id_can_be_heard() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.starts()
+    desk.ends("expire_order", Waits(BEGIN + 60))
+    desk.hears(CancelOrder(saga_id=SAGA), "x" * 500)
+    desk.starts()
+    desk.breaks("cancel_order", permanent=True)
+    desk.hears_itself()
+    assert desk.journal.is_failing
+
+
+def test_the_dead_letter_of_a_command_with_a_long_id_can_be_read() -> None:
+    desk = Bench(DESK)
+    desk.hears(PlaceOrder(saga_id=SAGA, item="tulip"), "x" * 500)
+    desk.starts()
+    desk.breaks("place_order", permanent=True)
+    for one in desk.ledger.take().said:
+        read(Record(one.topic, 0, 0, 0.0, one.key, one.value, one.headers), "")
+
+
+def test_a_command_whose_step_says_nothing_is_answered_all_the_same() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.starts()
+    desk.ends("expire_order", Waits(BEGIN + 60))
+    desk.hears_itself()
+    desk.hears(CancelOrder(saga_id=SAGA), "cancel")
+    desk.starts()
+    desk.says("cancel_order", None)
+    assert desk.commit() == ["order.command.refused"]

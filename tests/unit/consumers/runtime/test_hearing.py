@@ -310,7 +310,7 @@ def test_an_item_that_neither_is_held_nor_stuck_cannot_be_resumed() -> None:
 
 
 def test_a_held_join_hears_the_leg_that_came_too_late_and_can_be_resumed() -> None:
-    steps = {name: replace(step, policy="hold") if name == "clear_order" else step for name, step in ORDER.steps.items()}
+    steps = ORDER.steps | {"clear_order": replace(ORDER.steps["clear_order"], policy="hold")}
     desk = Bench(DESK, replace(ORDER, steps=steps))
     desk.opens()
     desk.starts()

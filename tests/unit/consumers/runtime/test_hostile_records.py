@@ -13,7 +13,7 @@ from schemas.engine import Settled, StepFailed
 from schemas.message import Message
 from tests.unit.consumers.runtime import small_saga as order
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench
-from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE
+from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL
 
 EVENTS_BYTES_MAX = 1_048_588  # Kafka's default max.message.bytes; consumers/topics.py sets no other for these topics
 LARGE_BYTES_MAX = 8_388_608  # state and dead-letter topics
@@ -101,7 +101,8 @@ def test_forged_events_of_the_engine_do_not_swell_a_journal_until_kafka_refuses_
     store.hears(opened())
     for number in range(10):
         long = f"{number}" + "x" * 900_000
-        body: dict[str, Any] = {"participant": STORE, "step": "s", "item": "i", "attempts": 1, "cause": "c"} | {name: long}
+        body: dict[str, Any] = {"participant": STORE, "step": "s", "item": "i", "attempts": 1, "cause": "c"}
+        body[name] = long
         store.ledger.hear(raw_event("order.compensation.stuck", body, number), BEGIN)
         store.ledger.hear(raw_event("order.participant.settled", {"participant": long, "undone": 0}, number), BEGIN)
     assert max(len(value or b"") for value in store.ledger.take().state.values()) < LARGE_BYTES_MAX
@@ -211,3 +212,34 @@ def test_a_forwarded_structured_command_keeps_the_position_it_was_published_at_a
     (copy,) = away.ledger.take().said
     home.hears_record(copy.topic, copy.key, copy.value, copy.headers)
     assert next(iter(home.ledger.journals[key].items)) == "place_order/order.commands/0/7"
+
+
+@pytest.mark.parametrize("participant", [STORE, TILL, "order.tracker"])
+def test_events_of_any_size_swell_neither_journal_nor_status_until_kafka_refuses_it(participant: str) -> None:
+    memory = TrackerLedger(ORDER, 0) if participant == "order.tracker" else Bench(participant).ledger
+    memory.hear(record("order.events", opened().model_copy(update={"item": "x" * 8_000_000}), "opening"), BEGIN)
+    memory.hear(record("order.events", opened(), "small opening"), BEGIN)
+    memory.hear(record("order.events", order.StockReserved(saga_id=SAGA, shelf="x" * 8_000_000), "reserved"), BEGIN)
+    memory.hear(record("order.events", order.StockRefused(saga_id=SAGA, reason="x" * 8_388_000), "refused"), BEGIN)
+    snapshot = memory.take()
+    assert max(len(value or b"") for value in snapshot.state.values()) < LARGE_BYTES_MAX
+    assert max([len(one.value or b"") for one in snapshot.said] + [0]) < 1_000_000
+
+
+def test_the_tracker_counts_no_settlement_before_the_end_and_none_of_strangers() -> None:
+    tracker = TrackerLedger(ORDER, 0)
+    tracker.hear(record("order.events", opened(), "opening"), BEGIN)
+    for name in (*EVERYBODY, "stranger"):
+        settled = Settled(saga_id=SAGA, participant=name, undone=0)
+        tracker.hear(record("order.events", settled, f"settled {name}", "order.participant.settled"), BEGIN)
+    tracker.hear(record("order.events", order.OrderExpired(saga_id=SAGA), "expired"), BEGIN)
+    assert [b'"state":"compensating"' in (one.value or b"") for one in tracker.take().said] == [True]
+
+
+def test_a_copy_of_an_opening_brings_no_saga_back_to_life_in_the_status() -> None:
+    tracker = TrackerLedger(ORDER, 0)
+    tracker.hear(record("order.events", opened(), "opening"), BEGIN)
+    tracker.hear(record("order.events", order.OrderCompleted(saga_id=SAGA), "completed"), BEGIN)
+    tracker.take()
+    tracker.hear(record("order.events", opened(), "opening"), BEGIN)
+    assert tracker.take().said == []
