@@ -18,7 +18,7 @@ STRUCTURED = b"application/cloudevents+json"
 COMMAND_BYTES_MAX = 256 * 1024
 # Ours are the longest: the failure of an item is caused by `<step>/<message id>/<attempt>`.
 ATTRIBUTE_CHARACTERS_MAX = 1_200
-COMMAND_ID_CHARACTERS_MAX = 500
+ID_CHARACTERS_MAX = 500
 # Nobody of ours says more than half a megabyte; what others put among the events must not swell a journal.
 HEARD_BYTES_MAX = 640 * 1024
 HEADER_BYTES_MAX = 64 * 1024

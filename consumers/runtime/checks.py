@@ -117,7 +117,7 @@ def _effects(graph: Graph) -> Iterator[str]:
 def _recalls(graph: Graph) -> Iterator[str]:
     guaranteed = _guarantees(graph)
     for step in graph.steps.values():
-        before = guaranteed(step.name) - {step.name}
+        before = guaranteed(step.name)
         functions = [(step.name, step.signature)] + ([(step.undo.name, step.undo.signature)] if step.undo else [])
         for name, signature in functions:
             for recall in signature.recalls:
@@ -127,14 +127,15 @@ def _recalls(graph: Graph) -> Iterator[str]:
 
 
 def _is_certain(graph: Graph, recall: Recall, before: frozenset[str]) -> bool:
-    """Whether one of the steps that must have run by then says one of these facts whenever it lets the saga go on."""
+    """Whether one of the steps that must have run by then hears, or says whenever the saga goes on, one of these."""
+    recalled = set(recall.types)
     for name in before:
         going_on = {kind for kind in graph.steps[name].says if not graph.is_a(kind, FailingEnd)}
-        if going_on and going_on <= set(recall.types):
+        if going_on and going_on <= recalled:
             return True
-    sayers = {name for kind in recall.types for name in (step.name for step in graph.sayers.get(kind, ()))}
-    # The trigger's own alternatives: one of them has been heard.
-    return bool(sayers) and sayers <= before
+        if any(set(leg) <= recalled for leg in graph.steps[name].legs):
+            return True
+    return False
 
 
 def _guarantees(graph: Graph) -> Callable[[str], frozenset[str]]:

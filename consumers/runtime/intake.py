@@ -5,12 +5,14 @@ from pydantic import ValidationError
 from consumers.runtime.journal import Fact, Journal
 from consumers.runtime.view import View
 from producers.errors import Unreadable
-from producers.headers import COMMAND_BYTES_MAX, COMMAND_ID_CHARACTERS_MAX, Heard, body_of
+from producers.headers import COMMAND_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of
 from producers.records import Outgoing, Record, partition_of
 
 
 def validated(view: View, heard: Heard) -> bytes:
     """The body in our own spelling, checked against its class; `Unreadable` with all that is wrong with it."""
+    if len(heard.id) > ID_CHARACTERS_MAX:
+        raise Unreadable(f"the id is longer than {ID_CHARACTERS_MAX} characters")
     kind = view.graph.schema.messages[heard.type]
     try:
         return kind.model_validate(body_of(heard)).model_dump_json().encode()
@@ -22,9 +24,7 @@ def validated(view: View, heard: Heard) -> bytes:
 
 
 def of_bearable_size(heard: Heard) -> None:
-    """`Unreadable` for a command that is larger than allowed, or whose id is longer."""
-    if len(heard.id) > COMMAND_ID_CHARACTERS_MAX:
-        raise Unreadable(f"the id is longer than {COMMAND_ID_CHARACTERS_MAX} characters")
+    """`Unreadable` for a command that is larger than allowed."""
     if len(heard.body) > COMMAND_BYTES_MAX:
         raise Unreadable(f"too large: a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(heard.body)}")
 

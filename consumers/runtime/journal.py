@@ -107,6 +107,11 @@ class Journal(msgspec.Struct, omit_defaults=True):
         """Whether a failing end stands first in the log."""
         return self.end is not None and self.end.failing
 
+    def body_bytes(self) -> int:
+        """About how much of it are the bodies of facts."""
+        kept = sum(len(fact.body) for fact in self.facts.values()) + sum(len(done.message.body) for done in self.done)
+        return kept + sum(len(item.message.body) for item in self.items.values())
+
     def is_void(self) -> bool:
         """Whether nothing was heard yet that is worth remembering."""
         return not (self.participants or self.items or self.awaiting or self.answered) and self.closed_at is None

@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 # A repeated command must not start a saga anew that ended within the year.
 CLOSED_RETENTION_SECONDS = 365 * 86_400.0
 
+# Kafka refuses a state record above 8 MB; what outsiders put among a saga's events must not lead there.
+JOURNAL_BYTES_MAX = 4 * 1024 * 1024
+
 Mark = tuple[str, str]
 
 
@@ -122,6 +125,8 @@ class Ledger:
         if heard.type not in self.view.of_interest:
             return
         journal = self.journals.get(heard.saga_id) or journal_for(heard)
+        if heard.type not in self.view.decisive and journal.body_bytes() + len(fact.body) > JOURNAL_BYTES_MAX:
+            raise Unreadable(f"{heard.saga_id} has more than {JOURNAL_BYTES_MAX} bytes of facts already")
         ready = {item.id for item in journal.items.values() if item.state == "ready"}
         utterances = hear(journal, self.view, fact)
         if journal.is_void() and heard.saga_id not in self.journals:
@@ -215,6 +220,7 @@ class Ledger:
                     works.append(work)
             if not passed:
                 self._passed.pop(saga_id, None)
+            self._schedule(journal)
         return works
 
     def _begin(self, journal: Journal, item: Item, now: float) -> Work | None:
@@ -256,6 +262,11 @@ class Ledger:
         for item in journal.items.values():
             if item.state == "ready":
                 self._ask(journal.saga_id, item)
+        self._schedule(journal)
+
+    def _schedule(self, journal: Journal) -> None:
+        """See that every item that waits for a time has its timer; the clock may have gone back since one fired."""
+        for item in journal.items.values():
             timer = (item.due or 0.0, journal.saga_id, item.id)
             if item.due is not None and timer not in self._scheduled:
                 self._scheduled.add(timer)

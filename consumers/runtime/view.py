@@ -19,6 +19,7 @@ class View:
     hearers: dict[str, tuple[Step, ...]] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     ends: frozenset[str] = frozenset()
+    decisive: frozenset[str] = frozenset()
     of_interest: frozenset[str] = frozenset()
 
     @property
@@ -48,6 +49,5 @@ def view_of(graph: Graph, participant: str) -> View:
     own = {wire_type for step in steps.values() for wire_type in step.says} if participant == graph.door else set()
     heard = {wire_type for wire_type, listening in hearers.items() if listening}
     kept = graph.kept_by(participant)
-    return View(
-        graph, participant, named, undos, hearers, kept, ends, frozenset(heard | own | kept | ends | openings | engine)
-    )
+    decisive = frozenset(ends | openings | engine)
+    return View(graph, participant, named, undos, hearers, kept, ends, decisive, decisive | heard | own | kept)

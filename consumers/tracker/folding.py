@@ -7,11 +7,13 @@ import msgspec
 
 from consumers.runtime.graph import Graph, Step
 from producers.headers import Heard
-from schemas.engine import CompensationStuck, ItemResumed, Settled, StepDelayed, StepFailed
+from schemas.engine import CompensationStuck, EngineEvent, ItemResumed, Settled, StepDelayed, StepFailed
 from schemas.message import CompensatingEvent, Completion, Event, FailingEnd, Message, Opening, Question, Refusal
 from schemas.status import SagaState, SagaStatus, StepState, StepStatus
 
 CAUSE_CHARACTERS_MAX = 2_000
+# Far more than a saga says; what others put among its events must not swell the state without end.
+EVENTS_MAX = 1_000
 
 
 class TrackedStep(msgspec.Struct, omit_defaults=True):
@@ -63,7 +65,8 @@ def opened(heard: Heard, opening: Opening, at: float) -> Tracked:
 def fold(tracked: Tracked, graph: Graph, heard: Heard, event: Event, at: float, attempt: int, began: float) -> None:
     """Note one event of the log; `at` is when it was said, `began` when the step's attempt did."""
     tracked.updated_at, tracked.last = max(at, tracked.updated_at), heard.id
-    tracked.types[heard.id] = heard.type
+    if not isinstance(event, EngineEvent) and len(tracked.types) < EVENTS_MAX:
+        tracked.types[heard.id] = heard.type
     _note_speaker(tracked, graph, heard, event, at, attempt, began)
     match event:
         case StepDelayed():
@@ -85,14 +88,11 @@ def fold(tracked: Tracked, graph: Graph, heard: Heard, event: Event, at: float, 
             tracked.standing.pop(event.item, None)
             _update(tracked, graph, event.step, "running", None, event.item)
         case Settled():
-            if tracked.end is not None and event.participant in tracked.participants:
+            is_news = event.participant in tracked.participants and event.participant not in tracked.settled
+            if tracked.end is not None and is_news:
                 tracked.settled.append(event.participant)
         case CompensatingEvent():
-            for step in graph.steps.values():
-                if step.undo and step.undo.fact == event.undoes.wire_type:
-                    _update(tracked, graph, step.name, "undone", None, None)
-                    for item in [name for name in tracked.standing if name.startswith(f"{step.undo.name}/")]:
-                        del tracked.standing[item]
+            _take_back(tracked, graph, event)
         case Question():
             tracked.question, tracked.waiting_for = heard.type, event.waiting_for
             tracked.deadline = event.deadline.timestamp()
@@ -104,6 +104,14 @@ def fold(tracked: Tracked, graph: Graph, heard: Heard, event: Event, at: float, 
         _start_hearers(tracked, graph, heard, at)
     else:
         tracked.question = tracked.waiting_for = tracked.deadline = None
+
+
+def _take_back(tracked: Tracked, graph: Graph, event: CompensatingEvent) -> None:
+    for step in graph.steps.values():
+        if step.undo and step.undo.fact == event.undoes.wire_type:
+            _update(tracked, graph, step.name, "undone", None, None)
+            for item in [name for name in tracked.standing if name.startswith(f"{step.undo.name}/")]:
+                del tracked.standing[item]
 
 
 def _end(tracked: Tracked, wire_type: str, event: Event, cause: str | None) -> None:

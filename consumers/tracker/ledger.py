@@ -13,7 +13,7 @@ from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
 from consumers.runtime.memory import Memory, Snapshot, Work
 from consumers.tracker.folding import Tracked, fold, opened, status_of
 from producers.errors import Unreadable
-from producers.headers import HEARD_BYTES_MAX, Heard, body_of, headers_for, read, traceparent_of
+from producers.headers import HEARD_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of, headers_for, read, traceparent_of
 from producers.records import Outgoing, Record
 from schemas.engine import EngineEvent
 from schemas.message import Event, Opening
@@ -69,7 +69,7 @@ class TrackerLedger(Memory):
             tracked = self._open[heard.saga_id] = opened(heard, event, said_at)
         if tracked.closed_at is not None:
             return
-        if heard.id in tracked.types or _is_answer(event):
+        if heard.id in tracked.types or _is_answer(event) or len(heard.id) > ID_CHARACTERS_MAX:
             return
         attempt = int(found["ce_attempt"]) if re.fullmatch(r"[0-9]{1,6}", found.get("ce_attempt", "")) else 1
         fold(tracked, self._graph, heard, event, said_at, attempt, _seconds(found.get("ce_startedat"), said_at))

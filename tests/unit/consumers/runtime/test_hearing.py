@@ -79,6 +79,17 @@ def test_a_saga_that_has_ended_hears_nothing() -> None:
 
 
 def test_a_record_that_is_published_twice_starts_its_steps_once() -> None:
+    till = Bench(TILL)
+    till.opens()
+    for _ in range(2):
+        till.hears(StockReserved(saga_id=SAGA), "reserved")
+    assert till.starts() == ["charge_card"]
+    till.says("charge_card", CardNotWanted(saga_id=SAGA))
+    till.hears(StockReserved(saga_id=SAGA), "reserved")
+    assert till.starts() == []
+
+
+def test_an_opening_that_is_published_twice_starts_its_steps_once() -> None:
     store = Bench(STORE)
     store.opens()
     store.opens()

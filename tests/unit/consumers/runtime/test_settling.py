@@ -299,3 +299,11 @@ def test_an_effect_whose_undo_is_no_longer_deployed_stands_still_visibly() -> No
     after.hears(OrderExpired(saga_id=SAGA))
     after.starts()
     assert "order.participant.settled" not in after.commit()
+
+
+def test_a_settlement_of_somebody_who_is_no_participant_is_not_remembered() -> None:
+    store = store_with_both_done()
+    store.expires()
+    store.hears_settled("order.stranger")
+    store.commit()
+    assert b"order.stranger" not in store.state[SAGA]

@@ -35,6 +35,7 @@ def test_the_door_does_one_thing_of_a_saga_at_a_time() -> None:
     desk.hears(CANCEL, "one")
     desk.hears(CANCEL, "two")
     assert desk.starts() == ["cancel_order"]
+    desk.hears(LabelPrinted(saga_id=SAGA))
     assert desk.starts() == []
     assert desk.running["cancel_order"].item.message.id == "one"
 
