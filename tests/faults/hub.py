@@ -51,6 +51,8 @@ class Hub:
             {"bootstrap.servers": self.addresses["kafka"], "partitioner": "murmur2_random", "linger.ms": 1}
         )
 
+        self._states: dict[str, str] = {}
+        self._counted = 0
         self._status = Witness(self.addresses["kafka"], [TOPICS.status])
         self._events = Witness(self.addresses["kafka"], [TOPICS.events])
 
@@ -105,7 +107,10 @@ class Hub:
 
     def states(self) -> dict[str, str]:
         """The newest state of every saga; it may lag a moment behind."""
-        return newest_states(self._status.read_on())
+        seen = self._status.read_on()
+        self._states |= newest_states(seen[self._counted :])
+        self._counted = len(seen)
+        return self._states
 
     def answers(self, message_id: str) -> list[str]:
         """The types of the events that a command led to."""
