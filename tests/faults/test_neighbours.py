@@ -12,7 +12,7 @@ FAILING_SAGAS = 1_000
 
 def of_partition_zero(prefix: str, count: int) -> list[str]:
     """Saga ids with this prefix that all belong to one partition."""
-    drawn = (f"{prefix}-{name}" for name in names(count * 12, seed=time.time_ns()))
+    drawn = (f"{prefix}-{name}" for name in names(count * 12 + 100, seed=time.time_ns()))
     return [name for name in drawn if partition_of(name.encode(), 4) == 0][:count]
 
 

@@ -379,3 +379,14 @@ def test_a_cycle_of_compensations() -> None:
 def test_a_flow_without_its_other_participants_is_reported_not_crashed_upon() -> None:
     alone = Flow("order", (Participant(DESK, (order.place_order,), door=True),))
     assert len(mistakes(graph_of(alone, (), order.SCHEMA))) > 5
+
+
+def test_a_recall_of_what_only_one_of_the_ways_says_is_not_taken_for_certain() -> None:
+    @on(order.OrderCleared)
+    async def assign_one(cleared: order.OrderCleared, card: order.CardCharged) -> ClerkAssigned:
+        raise NotImplementedError
+
+    graph = flow_with((TILL, assign_one), (TILL, lose_order), words=(ClerkAssigned, OrderLost))
+    assert mistakes(graph) == [
+        "assign_one recalls order.card.charged, which need not have been said by then; allow None"
+    ]

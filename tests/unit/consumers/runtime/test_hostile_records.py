@@ -9,7 +9,7 @@ from consumers.runtime.finishing import Waits
 from consumers.tracker.ledger import TrackerLedger
 from producers.headers import headers_for
 from producers.records import Outgoing, Record, partition_of
-from schemas.engine import Settled, StepFailed
+from schemas.engine import Settled, StepDelayed, StepFailed
 from schemas.message import Message
 from tests.unit.consumers.runtime import small_saga as order
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench
@@ -243,3 +243,32 @@ def test_a_copy_of_an_opening_brings_no_saga_back_to_life_in_the_status() -> Non
     tracker.take()
     tracker.hear(record("order.events", opened(), "opening"), BEGIN)
     assert tracker.take().said == []
+
+
+def test_a_step_that_fails_on_an_event_with_a_long_id_says_so() -> None:
+    store = Bench(STORE)
+    store.opens("x" * 1_100)
+    if store.starts():
+        store.breaks("print_label", permanent=True)
+        assert store.commit() == ["order.step.failed"]
+
+
+def test_many_forged_facts_do_not_swell_a_journal_until_kafka_refuses_it() -> None:
+    till = Bench(TILL)
+    till.ledger.hear(record("order.events", opened(), "opening"), BEGIN)
+    for number in range(15):
+        till.ledger.hear(
+            record("order.events", order.StockReserved(saga_id=SAGA, shelf="x" * 600_000), f"forged {number}"), BEGIN
+        )
+    assert max(len(value or b"") for value in till.ledger.take().state.values()) < LARGE_BYTES_MAX
+
+
+def test_many_forged_events_do_not_swell_what_the_tracker_keeps_until_kafka_refuses_it() -> None:
+    tracker = TrackerLedger(ORDER, 0)
+    tracker.hear(record("order.events", opened(), "opening"), BEGIN)
+    delayed = StepDelayed.model_validate(
+        {"saga_id": SAGA, "participant": STORE, "step": "s", "item": "i", "attempt": 1, "cause": "c", "next_at": BEGIN}
+    )
+    for number in range(9_000):
+        tracker.hear(record("order.events", delayed, f"{number:01000}", "order.step.delayed"), BEGIN)
+    assert max(len(value or b"") for value in tracker.take().state.values()) < LARGE_BYTES_MAX

@@ -192,3 +192,20 @@ def test_a_clock_that_goes_backwards_starts_nothing_before_its_time_and_loses_no
     assert store.starts() == []
     store.now += 61
     assert store.starts() == ["print_label"]
+
+
+@pytest.mark.parametrize("needs_a_barrier", [True, False])
+def test_a_clock_that_goes_back_between_a_timer_and_its_start_loses_no_item(needs_a_barrier: bool) -> None:
+    bench = Bench(DESK if needs_a_barrier else STORE)
+    bench.opens()
+    (step, *_) = bench.starts()
+    if needs_a_barrier:
+        bench.ends(step, Waits(BEGIN + 60))
+    else:
+        bench.breaks(step)
+    bench.ledger.fire(BEGIN + 60)
+    bench.ledger.mark(bench.ledger.unmarked(), bench.offsets)
+    bench.ledger.heard_up_to(bench.offsets)
+    assert bench.ledger.startable(BEGIN, 10) == []
+    bench.now = BEGIN + 61
+    assert step in bench.starts()
