@@ -121,17 +121,20 @@ def _recalls(graph: Graph) -> Iterator[str]:
         functions = [(step.name, step.signature)] + ([(step.undo.name, step.undo.signature)] if step.undo else [])
         for name, signature in functions:
             for recall in signature.recalls:
-                if not recall.optional and not _is_certain(graph, recall, before):
+                if not recall.optional and not _is_certain(graph, recall, before, step.name):
                     words = " or ".join(recall.types)
                     yield f"{name} recalls {words}, which need not have been said by then; allow None"
 
 
-def _is_certain(graph: Graph, recall: Recall, before: frozenset[str]) -> bool:
-    """Whether one of the steps that must have run by then hears, or says whenever the saga goes on, one of these."""
+def _is_certain(graph: Graph, recall: Recall, before: frozenset[str], own: str) -> bool:
+    """Whether one of the steps that must have run by then hears, or says whenever the saga goes on, one of these.
+
+    `own` is the step that recalls: it has heard what it hears, and has said nothing yet.
+    """
     recalled = set(recall.types)
     for name in before:
         going_on = {kind for kind in graph.steps[name].says if not graph.is_a(kind, FailingEnd)}
-        if going_on and going_on <= recalled:
+        if name != own and going_on and going_on <= recalled:
             return True
         if any(set(leg) <= recalled for leg in graph.steps[name].legs):
             return True

@@ -27,6 +27,7 @@ from producers.headers import iso_time
 from schemas.message import Event
 
 TELLING_DELAY_SECONDS = 1.0
+SHORTEST_WAIT_SECONDS = 0.01
 ANSWERED_MAX = 1_000
 
 
@@ -74,7 +75,8 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     if isinstance(outcome, Spoke):
         said = _spoke(journal, view, item, outcome, now)
     elif isinstance(outcome, Waits):
-        until = max(outcome.until, now + TELLING_DELAY_SECONDS)
+        # A moment that has passed already must not make the item turn round without end.
+        until = max(outcome.until, now + SHORTEST_WAIT_SECONDS)
         said = _delay(journal, view, item, f"waits until {iso_time(outcome.until)}", until, now)
         item.state = "waiting"
     elif isinstance(outcome, Blocked):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from consumers.runtime.finishing import Outcome
+from consumers.runtime.finishing import Broke, Outcome
 from consumers.runtime.memory import Memory, Work
 from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, Clock, Position, Transport
 from producers.errors import LaneLost, PositionLost
@@ -66,6 +66,7 @@ class Lane:
         self._touched_since: float | None = None
         self._unclean = 0
         self._stopping = False
+        self._lost: str | None = None
 
     def push(self, records: list[Record]) -> None:
         """Hand over records of one input topic, in order; those of a lane that is not live are dropped."""
@@ -75,6 +76,11 @@ class Lane:
                 self._paused = True
                 self.transport.pause()
             self._wake.set()
+
+    def lose(self, cause: str) -> None:
+        """Throw the memory away and open anew: records may have been taken from Kafka that never got here."""
+        self._lost = cause
+        self._wake.set()
 
     def committed_offsets(self) -> dict[str, int]:
         """Up to where the inputs were heard, as of the last transaction."""
@@ -122,6 +128,7 @@ class Lane:
         self.memory.reopen(died, self.host.clock())
         self._queue.clear()
         self.transport.seek(self._offsets)
+        self._lost = None
         self.is_live, self._paused, self.opened_at = True, False, self.host.clock()
         self.transport.resume()
         await self._catch_up(ends, suspects=died)
@@ -177,6 +184,8 @@ class Lane:
         await self._farewell()
 
     def _hear(self, suspects: bool) -> None:
+        if self._lost is not None:
+            raise LaneLost(self._lost)
         now = self.host.clock()
         while self._queue:
             self.memory.hear(self._queue.popleft(), now, suspects)
@@ -219,7 +228,13 @@ class Lane:
         # A lane that was opened anew has another memory, which knows nothing of this attempt.
         if memory is self.memory:
             self._running.pop(mark, None)
-            memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
+            try:
+                memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
+            except Exception as error:
+                # A mistake of ours; the item must not run for ever in the books.
+                log.exception("lane.could_not_finish", extra={"lane": self.name, "item": work.item.id})
+                failed = Broke("CouldNotFinish", repr(error)[:2_000], permanent=True)
+                memory.finish(work.journal.saga_id, work.item, failed, self.host.clock())
             self._touched_since = self._touched_since or self.host.clock()
             self._wake.set()
 

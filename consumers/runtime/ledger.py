@@ -125,7 +125,9 @@ class Ledger:
         if heard.type not in self.view.of_interest:
             return
         journal = self.journals.get(heard.saga_id) or journal_for(heard)
-        if heard.type not in self.view.decisive and journal.body_bytes() + len(fact.body) > JOURNAL_BYTES_MAX:
+        is_owed = heard.type in self.view.decisive or heard.id in journal.awaiting
+        if not is_owed and journal.body_bytes() + len(fact.body) > JOURNAL_BYTES_MAX:
+            log.warning("ledger.journal_full", extra={"participant": self.view.participant, "saga_id": heard.saga_id})
             raise Unreadable(f"{heard.saga_id} has more than {JOURNAL_BYTES_MAX} bytes of facts already")
         ready = {item.id for item in journal.items.values() if item.state == "ready"}
         utterances = hear(journal, self.view, fact)
@@ -220,7 +222,8 @@ class Ledger:
                     works.append(work)
             if not passed:
                 self._passed.pop(saga_id, None)
-            self._schedule(journal)
+            # The clock may have gone back since a timer fired.
+            self._schedule(journal, later_than=now)
         return works
 
     def _begin(self, journal: Journal, item: Item, now: float) -> Work | None:
@@ -262,13 +265,13 @@ class Ledger:
         for item in journal.items.values():
             if item.state == "ready":
                 self._ask(journal.saga_id, item)
-        self._schedule(journal)
+        self._schedule(journal, later_than=float("-inf"))
 
-    def _schedule(self, journal: Journal) -> None:
-        """See that every item that waits for a time has its timer; the clock may have gone back since one fired."""
+    def _schedule(self, journal: Journal, later_than: float) -> None:
+        """See that every item that waits for a time later than this one has its timer."""
         for item in journal.items.values():
             timer = (item.due or 0.0, journal.saga_id, item.id)
-            if item.due is not None and timer not in self._scheduled:
+            if item.due is not None and item.due > later_than and timer not in self._scheduled:
                 self._scheduled.add(timer)
                 heapq.heappush(self._timers, timer)
 

@@ -148,6 +148,9 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
                 batches = await self._consumer.getmany(timeout_ms=POLL_MS)
             except Exception as error:
                 log.warning("participant.poll_failed", extra={"participant": self.role.name, "error": repr(error)})
+                # The positions have moved past what this poll had taken already.
+                for robbed in self.lanes.values():
+                    robbed.lose(f"a poll failed: {error!r}")
                 await asyncio.sleep(0.2)
                 continue
             self.polled_at = time.monotonic()

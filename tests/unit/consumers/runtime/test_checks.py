@@ -390,3 +390,19 @@ def test_a_recall_of_what_only_one_of_the_ways_says_is_not_taken_for_certain() -
     assert mistakes(graph) == [
         "assign_one recalls order.card.charged, which need not have been said by then; allow None"
     ]
+
+
+def test_a_step_that_recalls_what_it_says_itself_is_refused() -> None:
+
+    @on(order.StockReserved)
+    async def assign_again(stock: order.StockReserved, assigned: ClerkAssigned) -> ClerkAssigned:
+        raise NotImplementedError
+
+    @on(ClerkAssigned)
+    async def lose_order(assigned: ClerkAssigned) -> OrderLost:
+        raise NotImplementedError
+
+    graph = flow_with((STORE, assign_again), (STORE, lose_order), words=(ClerkAssigned, OrderLost))
+    assert list(mistakes_in(graph)) == [
+        "assign_again recalls order.clerk.assigned, which need not have been said by then; allow None"
+    ]

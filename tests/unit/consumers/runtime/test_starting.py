@@ -209,3 +209,17 @@ def test_a_clock_that_goes_back_between_a_timer_and_its_start_loses_no_item(need
     assert bench.ledger.startable(BEGIN, 10) == []
     bench.now = BEGIN + 61
     assert step in bench.starts()
+
+
+def test_a_timer_that_has_fired_does_not_keep_the_lane_awake_while_its_item_cannot_start() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.starts()
+    desk.ends("expire_order", Waits(BEGIN + 60))
+    desk.now += 59
+    desk.hears(CANCEL, "cancel")
+    assert desk.starts() == ["cancel_order"]
+    desk.now += 2
+    assert desk.starts() == []
+    due = desk.ledger.next_due()
+    assert due is None or due > desk.now
