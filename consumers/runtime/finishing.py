@@ -70,7 +70,7 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     """Note the outcome of a running item; returns what is to be said. An item that was dropped meanwhile is ignored."""
     if journal.items.get(item.id) is not item:
         return []
-    item.unsure = item.suspect = False
+    item.unsure = item.suspect = item.on_trial = False
     owner: Step | Undo | None = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
     if isinstance(outcome, Spoke):
         said = _spoke(journal, view, item, outcome, now)

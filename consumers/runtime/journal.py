@@ -29,7 +29,7 @@ class Item(msgspec.Struct, omit_defaults=True):
 
     waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it. `told` is the cause
     that StepDelayed last gave. `unsure`: an attempt began of which nobody in this life saw the end. `suspect`: it was
-    running when a worker died.
+    running when a worker died. `on_trial`: it was let start all the same, and would be to blame for another death.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     told: str = ""
     unsure: bool = False
     suspect: bool = False
+    on_trial: bool = False
     started_at: float | None = None
 
 

@@ -258,6 +258,12 @@ class Lane:
                     async with asyncio.timeout(SUSPECT_SECONDS):
                         while suspect is not None and self.memory.is_suspect(suspect):
                             await asyncio.sleep(BARRIER_POLL_SECONDS)
+                if suspect is not None and self.memory.is_suspect(suspect):
+                    self.memory.release(suspect)
+                    self._wake.set()
+                    # The next suspect may kill the worker; this one must be above suspicion by then.
+                    while self.memory.is_touched():
+                        await asyncio.sleep(BARRIER_POLL_SECONDS)
 
     async def _commit(self, clean: bool = False) -> None:
         async with self.host.commits:

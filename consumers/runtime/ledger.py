@@ -86,7 +86,10 @@ class Ledger:
                 if began and (died or item.state == "running"):
                     item.state, item.unsure, item.due = "ready", True, None
                     if died:
-                        item.attempt, item.suspect = item.attempt + 1, True
+                        # Only who was on trial is to blame: a step that merely runs long must not spend its budget
+                        # by what its neighbours do.
+                        item.attempt, item.suspect = item.attempt + item.on_trial, True
+                    item.on_trial = False
                     self._touched.add(journal.saga_id)
             if journal.items or journal.is_failing:
                 self._follow(journal, settle(journal, self.view, now), now, touch=False)
@@ -291,8 +294,20 @@ class Ledger:
         for mark in list(self._suspects) if all_of_them else [worst]:
             del self._suspects[mark]
             self._acquitted.add(mark)
+            self._try(mark, on_trial=True)
             self._hot.add(mark[0])
         return worst
+
+    def release(self, mark: Mark) -> None:
+        """The item has run for so long without killing the worker that it is no suspect any more."""
+        self._try(mark, on_trial=False)
+
+    def _try(self, mark: Mark, on_trial: bool) -> None:
+        journal = self.journals.get(mark[0])
+        item = journal.items.get(mark[1]) if journal else None
+        if item is not None:
+            item.on_trial, item.suspect = on_trial, on_trial
+            self._touched.add(mark[0])
 
     def _deaths(self, mark: Mark) -> int:
         journal = self.journals.get(mark[0])

@@ -72,6 +72,9 @@ class Memory(Protocol):
     def acquit(self, all_of_them: bool) -> tuple[str, str] | None:
         """Let all suspects start, or the most suspicious one, which is returned."""
 
+    def release(self, mark: tuple[str, str]) -> None:
+        """The item has run long enough to be above suspicion."""
+
     def is_suspect(self, mark: tuple[str, str]) -> bool:
         """Whether the item has not yet ended since it came under suspicion."""
 

@@ -149,6 +149,9 @@ class TrackerLedger(Memory):
     def acquit(self, all_of_them: bool) -> tuple[str, str] | None:
         return None
 
+    def release(self, mark: tuple[str, str]) -> None:
+        return
+
     def is_suspect(self, mark: tuple[str, str]) -> bool:
         return False
 

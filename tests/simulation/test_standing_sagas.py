@@ -193,3 +193,21 @@ def test_a_saga_that_stands_still_without_a_verb_is_never_seen(world_with: World
     with pytest.raises(Deadlock):
         world.run_until(lambda: world.state(SAGA) in ("stuck", "held"), seconds_most=3_000.0)
     assert world.state(SAGA) == "compensated"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_long_step_does_not_spend_its_budget_by_its_neighbours_deaths(new_world: NewWorld, seed: int) -> None:
+    world = new_world(seed)
+    sleeper = "c-sleeper"
+
+    def poison(what: str) -> None:
+        if what == "page" and world.current_saga() == SAGA:
+            world.loop.kill(f"worker-{world.lives}")
+            raise asyncio.CancelledError
+
+    world.outside.before, world.outside.slow = poison, {sleeper: 25.0}
+    world.start_worker()
+    for saga in (sleeper, SAGA):
+        world.publish("campaign.start", saga, WITHOUT_REVIEW)
+    world.run_until(lambda: world.state(SAGA) == "compensated", seconds_most=2_000.0)
+    world.run_until(lambda: world.state(sleeper) == "completed", seconds_most=2_000.0)

@@ -319,16 +319,35 @@ def test_what_ran_when_the_worker_said_farewell_runs_again_as_the_same_attempt()
     assert {work.item.attempt for work in store.running.values()} == {1}
 
 
-def test_what_ran_when_the_worker_died_has_spent_an_attempt_and_runs_only_when_acquitted() -> None:
+def test_what_ran_when_the_worker_died_runs_only_on_trial_and_spends_an_attempt_if_it_dies_again() -> None:
     store = Bench(STORE)
     store.opens()
     store.starts()
     store.commit()
-    store = store.reopened(died=True)
-    assert store.starts(acquitted=False) == []
-    assert store.ledger.has_suspects()
-    assert store.starts() == ["reserve_stock", "print_label"]
-    assert {work.item.attempt for work in store.running.values()} == {2}
+    for attempt in (1, 2):
+        store = store.reopened(died=True)
+        assert store.starts(acquitted=False) == []
+        assert store.ledger.has_suspects()
+        assert store.starts() == ["reserve_stock", "print_label"]
+        assert {work.item.attempt for work in store.running.values()} == {attempt}
+        store.commit()
+
+
+def test_who_was_released_spends_no_attempt_by_another_death() -> None:
+    store = Bench(STORE)
+    store.opens()
+    store.starts()
+    store.commit()
+    for _ in range(3):
+        store = store.reopened(died=True)
+        store.starts(acquitted=False)
+        mark = store.ledger.acquit(all_of_them=False)
+        assert mark is not None
+        (step,) = store.starts(acquitted=False)
+        assert store.running[step].item.attempt == 1
+        store.ledger.release(mark)
+        assert not store.ledger.is_suspect(mark)
+        store.commit()
 
 
 def test_a_suspect_is_acquitted_one_at_a_time_the_one_with_most_deaths_first() -> None:
@@ -354,7 +373,7 @@ def test_a_step_that_kills_its_worker_each_time_fails_when_its_budget_is_spent()
     store.opens()
     store.starts()
     store.says("reserve_stock", StockReserved(saga_id=SAGA))
-    for _ in range(2):
+    for _ in range(3):
         assert "print_label" in store.running
         store.commit()
         store = store.reopened(died=True)
