@@ -4,8 +4,6 @@ from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
-TRANSACTIONAL_ID_NOT_FOUND = 105
-
 
 class DescribeTransactionsResponse_v0(Response):
     """One state per asked id."""

@@ -69,8 +69,8 @@ class Ledger:
     def reopen(self, died: bool, now: float) -> None:
         """Called once, after all is loaded: what was running will run again.
 
-        If the former life `died`, each item that may have been running is a suspect: the attempt counts, and it runs
-        when no other suspect does, so that the one which kills its worker is found out.
+        If the former life `died`, each item that may have been running is a suspect, and waits for `acquit` before it
+        starts again; the death costs an attempt only those that were on trial in that life.
         """
         for journal in list(self.journals.values()):
             if journal.is_stale(now - CLOSED_RETENTION_SECONDS):
