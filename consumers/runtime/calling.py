@@ -10,6 +10,7 @@ from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
 from consumers.runtime.graph import Graph, Recall, Undo
 from consumers.runtime.journal import Fact, Journal, idempotency_key
 from consumers.runtime.memory import Work
+from consumers.runtime.promptly import within
 from consumers.runtime.steps import Call, Later
 from consumers.runtime.transport import Clock
 from producers.errors import DependencyDown
@@ -30,32 +31,37 @@ class Caller:
     def __init__(self, graph: Graph, ports: dict[type, object], clock: Clock) -> None:
         self._graph, self._ports, self._clock = graph, ports, clock
         self._tracer = trace.get_tracer("somaagenthub")
+        # Without an SDK a span is an expensive nothing.
+        self._is_traced = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
 
     async def __call__(self, work: Work) -> Outcome:
         """Run the item once; raises nothing but cancellation."""
-        item, owner = work.item, work.owner
+        if not self._is_traced:
+            return await self._run(work)
         attributes: dict[str, str | int] = {
             "soma.saga.id": work.journal.saga_id,
-            "soma.step": owner.name,
-            "soma.attempt": item.attempt,
+            "soma.step": work.owner.name,
+            "soma.attempt": work.item.attempt,
         }
         with self._tracer.start_as_current_span(
-            f"process {owner.name}", context=step_context(work.journal.traceparent), attributes=attributes
+            f"process {work.owner.name}", context=step_context(work.journal.traceparent), attributes=attributes
         ):
-            try:
-                arguments = self._arguments(work)
-                async with asyncio.timeout(owner.timeout_seconds):
-                    said = await owner.function(**arguments)
-            except FactMissing as missing:
-                return Broke("FactMissing", str(missing), permanent=True)
-            except DependencyDown as down:
-                return Blocked(str(down), down.retry_at)
-            except TimeoutError:
-                return Broke("StepTimedOut", f"no answer in {owner.timeout_seconds:g} s")
-            except BaseException as error:
-                if _is_asked_to_stop():
-                    raise
-                return Broke(type(error).__name__, _words_of(error))
+            return await self._run(work)
+
+    async def _run(self, work: Work) -> Outcome:
+        owner = work.owner
+        try:
+            said = await within(owner.timeout_seconds, owner.function(**self._arguments(work)))
+        except FactMissing as missing:
+            return Broke("FactMissing", str(missing), permanent=True)
+        except DependencyDown as down:
+            return Blocked(str(down), down.retry_at)
+        except TimeoutError:
+            return Broke("StepTimedOut", f"no answer in {owner.timeout_seconds:g} s")
+        except BaseException as error:
+            if _is_asked_to_stop():
+                raise
+            return Broke(type(error).__name__, _words_of(error))
         return self._outcome(work, said)
 
     def _outcome(self, work: Work, said: object) -> Outcome:
@@ -86,7 +92,7 @@ class Caller:
             for position, parameter in enumerate(signature.heard):
                 arguments[parameter] = self._decoded(item.legs[position])
         else:
-            arguments[signature.heard[0]] = self._decoded(item.message)
+            arguments[signature.heard[0]] = work.message or self._decoded(item.message)
         for recall in signature.recalls:
             arguments[recall.parameter] = self._recalled(journal, recall)
         for parameter, kind in signature.ports:

@@ -8,7 +8,7 @@
    last word in the log: so a command and a deadline cannot both win.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.hearing import drop, settle
@@ -21,6 +21,7 @@ from consumers.runtime.utterances import (
     compensation_stuck,
     step_delayed,
     step_failed,
+    wire_type_of,
 )
 from consumers.runtime.view import View
 from producers.headers import iso_time
@@ -31,31 +32,27 @@ SHORTEST_WAIT_SECONDS = 0.01
 ANSWERED_MAX = 1_000
 
 
-@dataclass(frozen=True)
-class Spoke:
+class Spoke(msgspec.Struct, frozen=True):
     """The step returned: an event, or nothing to say. `body` is the event as it will stand on the wire."""
 
     event: Event | None
     body: bytes = b""
 
 
-@dataclass(frozen=True)
-class Waits:
+class Waits(msgspec.Struct, frozen=True):
     """The step asked to be called again at `until`, in seconds of the broker's clock."""
 
     until: float
 
 
-@dataclass(frozen=True)
-class Blocked:
+class Blocked(msgspec.Struct, frozen=True):
     """The attempt never began: a dependency is down. It costs nothing of the budget."""
 
     cause: str
     until: float
 
 
-@dataclass(frozen=True)
-class Broke:
+class Broke(msgspec.Struct, frozen=True):
     """The attempt failed. A `permanent` failure would fail again, so the budget counts as spent."""
 
     error: str
@@ -91,7 +88,7 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
         item.attempt = attempt + 1
     else:
         said = _give_up(journal, view, item, owner, outcome, now)
-    return said + settle(journal, view, now)
+    return said + settle(journal, view, now) if journal.is_failing else said
 
 
 def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float) -> list[Utterance]:
@@ -108,9 +105,10 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
         if not item.undoes and step is not None and step.undo is not None:
             journal.done.append(Done(item.id, item.step, item.message))
         return [command_refused(journal, item, "it leads to nothing now")] if item.command else []
-    utterance = Utterance(outcome.event, causation, item.attempt, item.started_at)
-    wire_type = utterance.wire_type(view.graph.saga)
+    event = outcome.event
+    wire_type = event.wire_type or wire_type_of(event, view.graph.saga)
     said_id = fact_id(journal.saga_id, wire_type, view.participant, causation)
+    utterance = Utterance(event, causation, item.attempt, item.started_at, None, outcome.body, said_id)
     if not item.undoes and step is not None and step.undo is not None and step.undo.fact == wire_type:
         fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, causation)
         journal.done.append(Done(item.id, item.step, item.message, fact))
@@ -154,7 +152,7 @@ def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke
 
 def startable(journal: Journal, view: View, now: float, passed: frozenset[str] | set[str]) -> list[Item]:
     """The items that may start now. `passed` names those whose read barrier is behind them (see `needs_barrier`)."""
-    due = [item for item in journal.items.values() if is_due(item, now)]
+    due = [item for item in journal.items.values() if item.state == "ready" or is_due(item, now)]
     if not due:
         return []
     if view.is_door:

@@ -13,7 +13,6 @@ from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
 from consumers.runtime.utterances import Utterance, compensation_stuck, settled
 from consumers.runtime.view import View
 from schemas.engine import CompensationStuck, ItemResumed, Settled, StepFailed
-from schemas.message import Completion, Opening
 
 STANDING_MAX = 1_000
 
@@ -38,14 +37,14 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
         journal.awaiting.remove(fact.id)
     if journal.closed_at is not None:
         return []
-    if view.graph.is_a(fact.type, Opening):
+    if fact.type in view.openings:
         if journal.participants:
             return []
         _open(journal, view, fact)
     if not journal.is_open:
         return []
-    said = _note(journal, view, fact)
-    if _is_over(journal):
+    said = _note(journal, view, fact) if fact.type in view.decisive else []
+    if journal.end is not None and _is_over(journal):
         journal.close(fact.at)
         return []
     if journal.is_failing:
@@ -59,9 +58,11 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
 
 def _note(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
     """What the engine's own events and the ends change."""
+    if fact.type in view.openings:
+        return []
     engine = view.engine_type
     if fact.type in view.ends:
-        _end(journal, End(fact.type, fact.id, failing=not view.graph.is_a(fact.type, Completion)))
+        _end(journal, End(fact.type, fact.id, failing=fact.type not in view.completions))
     elif fact.type == engine(Settled):
         participant = msgspec.json.decode(fact.body, type=_Named).participant
         if journal.is_failing and participant in journal.participants and participant not in journal.settled:

@@ -1,5 +1,7 @@
 """PURE: what is checked before a record may enter a journal."""
 
+import re
+
 from pydantic import ValidationError
 
 from consumers.runtime.journal import Fact, Journal
@@ -7,15 +9,32 @@ from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import COMMAND_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of
 from producers.records import Outgoing, Record, partition_of
+from schemas.message import Message
+
+# pydantic's reader takes these for numbers; JSON has no such words, and ClickHouse would not read them.
+NOT_JSON = re.compile(rb"NaN|Infinity")
 
 
-def validated(view: View, heard: Heard) -> bytes:
-    """The body in our own spelling, checked against its class; `Unreadable` with all that is wrong with it."""
+def validated(view: View, heard: Heard) -> tuple[Message, bytes]:
+    """The message, and its body as journals keep it; `Unreadable` with all that is wrong with it.
+
+    A body that names its saga is kept as it is; another one is written anew, with the saga's id in it.
+    """
     if len(heard.id) > ID_CHARACTERS_MAX:
         raise Unreadable(f"the id is longer than {ID_CHARACTERS_MAX} characters")
     kind = view.graph.schema.messages[heard.type]
+    if NOT_JSON.search(heard.body) is None:
+        try:
+            message: Message = kind.__pydantic_validator__.validate_json(heard.body)
+        except ValidationError:
+            # What is wrong is found out below, where the saga's id may also be missing.
+            pass
+        else:
+            if message.saga_id == heard.saga_id:
+                return message, heard.body
     try:
-        return kind.model_validate(body_of(heard)).model_dump_json().encode()
+        message = kind.model_validate(body_of(heard))
+        return message, message.model_dump_json().encode()
     except ValidationError as error:
         problems = [f"{'.'.join(map(str, one['loc'])) or 'value'}: {one['msg']}" for one in error.errors()]
         raise Unreadable(f"the value is no {heard.type}: {'; '.join(problems[:5])}") from error

@@ -117,12 +117,14 @@ class Journal(msgspec.Struct, omit_defaults=True):
         """Whether nothing was heard yet that is worth remembering."""
         return not (self.participants or self.items or self.awaiting or self.answered) and self.closed_at is None
 
-    def is_stale(self, before: float) -> bool:
-        """Whether all that is left is the memory of an end, or of refused commands, from before that time."""
-        ended_at = self.closed_at
-        if ended_at is None and not self.participants and not self.items:
-            ended_at = self.answered_at
-        return ended_at is not None and ended_at < before
+    def ended_at(self) -> float | None:
+        """When the last thing happened to a saga with which nothing more can happen, or None while something can.
+
+        Nothing can any more after the end, nor where a saga never began and its commands have been refused.
+        """
+        if self.items or self.awaiting or (self.participants and self.closed_at is None):
+            return None
+        return self.answered_at if self.closed_at is None else self.closed_at
 
     def close(self, at: float) -> None:
         """Shrink to a marker, kept so that a repeated command does not start the saga anew."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -115,14 +115,15 @@ class KafkaTransport(Transport):
                 raise LaneLost(f"{partition.topic} {partition.partition} is no longer ours")
             self._consumer.seek(partition, offsets[topic])
 
-    def pause(self) -> None:
-        self._consumer.pause(*self._ours())
+    def pause(self, topics: Sequence[str]) -> None:
+        self._consumer.pause(*self._ours(topics))
 
-    def resume(self) -> None:
-        self._consumer.resume(*self._ours())
+    def resume(self, topics: Sequence[str]) -> None:
+        self._consumer.resume(*self._ours(topics))
 
-    def _ours(self) -> list[TopicPartition]:
-        return [partition for partition in self._heard.values() if partition in self._consumer.assignment()]
+    def _ours(self, topics: Sequence[str]) -> list[TopicPartition]:
+        assignment = self._consumer.assignment()
+        return [self._heard[topic] for topic in topics if self._heard[topic] in assignment]
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         if self._producer is None:

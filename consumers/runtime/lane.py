@@ -3,21 +3,26 @@
 The lane is the single writer of its state partition. It hears in order and works out of order: records are folded into
 the memory at once, items run concurrently and end in any order, and a transaction is a snapshot of a prefix: all that
 was said, every journal touched, and the positions up to which the inputs were heard. Any error between begin and
-commit throws the memory away and opens the lane again. Steps never run inside a transaction.
+commit throws the memory away and opens the lane again. Steps never run inside a transaction; hearing and running go on
+while one is under way, and what they lead to is in the next one.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from consumers.runtime.aside import Aside
 from consumers.runtime.finishing import Broke, Outcome
-from consumers.runtime.memory import Memory, Work
+from consumers.runtime.memory import Memory, Room, Unlimited, Work
+from consumers.runtime.runners import RunItem, Runners
+from consumers.runtime.timers import Mark
 from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, Clock, Position, Transport
+from consumers.runtime.trials import Trials
 from producers.errors import LaneLost, PositionLost
 from producers.records import Record
 
@@ -25,22 +30,22 @@ log = logging.getLogger(__name__)
 
 RUNNING_ITEMS_MAX = 1_000
 QUEUED_RECORDS_MAX = 5_000
+BACKLOG_BYTES_MAX = 64 * 1024 * 1024
 HEARD_COMMIT_SECONDS = 1.0
 IDLE_SECONDS = 60.0
 BARRIER_POLL_SECONDS = 0.005
-SUSPECT_SECONDS = 5.0
-FORGIVEN_AFTER_SECONDS = 10.0
+REVOKED_DRAIN_SECONDS = 2.0
 FENCED_PAUSE_SECONDS = 1.5
-
-RunItem = Callable[[Work], Awaitable[Outcome]]
 
 
 @dataclass
 class Host:
-    """What the lanes of one worker share: its life's id, the clock, and who may commit or run a suspect just now."""
+    """What the lanes of one worker share: its life's id, the clock, the room at its dependencies, and who may commit or
+    run a suspect just now."""
 
     life: str
     clock: Clock
+    room: Room = field(default_factory=Unlimited)
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -51,30 +56,33 @@ class Lane:
     def __init__(
         self, name: str, host: Host, transport: Transport, remember: Callable[[], Memory], run_item: RunItem
     ) -> None:
-        self.name, self.host, self.transport, self._run_item = name, host, transport, run_item
+        self.name, self.host, self.transport = name, host, transport
         self._remember = remember
         self.memory = remember()
         self.is_live = False
-        self.opened_at = 0.0
+        self.is_full = False
+        self._opened_at = 0.0
         self._queue: deque[Record] = deque()
-        self._paused = False
+        self._unwanted: tuple[str, ...] = ()
         self._wake = asyncio.Event()
-        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._suspects: asyncio.Task[None] | None = None
+        self._runners = Runners(name, run_item, self._finished)
+        self._trials = Trials(host.suspect, self._wake)
+        # Both end with the lane's life, and an error of theirs ends it.
+        self._transaction, self._question = Aside(name, self._wake), Aside(name, self._wake)
         self._offsets: dict[str, int] = {}
         self._committed: dict[str, int] = {}
+        self._backlog_ends: dict[str, int] = {}
         self._touched_since: float | None = None
-        self._unclean = 0
         self._stopping = False
+        self._drain_seconds = REVOKED_DRAIN_SECONDS
         self._lost: str | None = None
 
     def push(self, records: list[Record]) -> None:
         """Hand over records of one input topic, in order; those of a lane that is not live are dropped."""
         if self.is_live:
             self._queue.extend(records)
-            if len(self._queue) > QUEUED_RECORDS_MAX and not self._paused:
-                self._paused = True
-                self.transport.pause()
+            if len(self._queue) > QUEUED_RECORDS_MAX:
+                self._steer()
             self._wake.set()
 
     def lose(self, cause: str) -> None:
@@ -107,8 +115,12 @@ class Lane:
                 await asyncio.sleep(pause_seconds)
                 pause_seconds = min(2.0, pause_seconds * 2)
 
-    async def stop(self) -> None:
-        """Stop starting items, say farewell, and let go; `run` returns soon after. May be called twice."""
+    async def stop(self, drain_seconds: float = REVOKED_DRAIN_SECONDS) -> None:
+        """Start no more items, give those that run so long to end, say farewell; `run` returns soon after.
+
+        May be called twice.
+        """
+        self._drain_seconds = drain_seconds
         self._stopping = True
         self._wake.set()
 
@@ -123,15 +135,17 @@ class Lane:
                 self.memory.load(key[len(JOURNAL_PREFIX) :], value)
         self._offsets = await self._start_offsets(position)
         died = position is not None and not position.clean and position.owner != self.host.life
-        self._unclean = position.unclean + 1 if position is not None and died else 0
+        self._trials.begin(self.memory, deaths=position.unclean + 1 if position is not None and died else 0)
         ends = await self.transport.ends()
+        self._backlog_ends = ends if died else {}
         self.memory.reopen(died, self.host.clock())
         self._queue.clear()
         self.transport.seek(self._offsets)
         self._lost = None
-        self.is_live, self._paused, self.opened_at = True, False, self.host.clock()
-        self.transport.resume()
-        await self._catch_up(ends, suspects=died)
+        self.is_live, self.is_full, self._unwanted = True, False, ()
+        self._opened_at = self.host.clock()
+        self.transport.resume(self.memory.inputs)
+        await self._catch_up(ends)
         await self._commit()
         log.info("lane.open", extra={"lane": self.name, "died": died, "offsets": self._offsets})
 
@@ -151,50 +165,75 @@ class Lane:
                 )
         return offsets
 
-    async def _catch_up(self, ends: dict[str, int], suspects: bool) -> None:
-        """Hear the backlog before anything starts: an end may stand in it."""
+    async def _catch_up(self, ends: dict[str, int]) -> None:
+        """Hear the backlog before anything starts, as far as there is room for it: an end may stand in it."""
         while True:
-            self._hear(suspects)
-            if self._stopping or all(self._offsets[topic] >= end for topic, end in ends.items()):
+            self._hear()
+            if self._stopping or self.is_full or all(self._offsets[topic] >= end for topic, end in ends.items()):
                 return
             await self._wait(BARRIER_POLL_SECONDS)
 
     async def _live(self) -> None:
         while not self._stopping:
-            self._hear(suspects=False)
-            self.memory.fire(self.host.clock())
-            marks = self.memory.unmarked()
-            if marks:
-                self.memory.mark(marks, await self.transport.ends())
-                self._hear(suspects=False)
+            self._transaction.look_after()
+            self._question.look_after()
+            self._hear()
+            now = self.host.clock()
+            self.memory.fire(now)
+            self._ask()
             self.memory.heard_up_to(self._offsets)
-            works = self.memory.startable(self.host.clock(), RUNNING_ITEMS_MAX - len(self._running))
-            if any(work.item.suspect for work in works):
-                # Should it kill the worker, the next life must know that it was running.
-                await self._commit()
-            for work in works:
-                self._start(work)
-            self._try_suspects()
-            if self.memory.has_news() or self._is_overdue():
-                await self._commit()
-            elif not works:
-                await self._wait(self._patience())
-            else:
-                await asyncio.sleep(0)
+            works = self.memory.startable(now, RUNNING_ITEMS_MAX - len(self._runners), self.host.room)
+            if works:
+                if any(work.item.suspect for work in works):
+                    # Should it kill the worker, the next life must know that it was running.
+                    await self._transaction.ended()
+                    await self._commit()
+                self._runners.start(works)
+            self._trials.go_on(now - self._opened_at)
+            if not self._transaction.is_busy and (self.memory.has_news() or self._is_overdue()):
+                self._transaction.start(self._commit())
+            await self._wait(self._patience())
         await self._farewell()
 
-    def _hear(self, suspects: bool) -> None:
+    def _ask(self) -> None:
+        """Find out where the inputs end now, for the items that may not start before they are heard up to there."""
+        if not self._question.is_busy:
+            marks = self.memory.unmarked()
+            if marks:
+                self._question.start(self._mark(marks))
+
+    async def _mark(self, marks: list[Mark]) -> None:
+        self.memory.mark(marks, await self.transport.ends())
+
+    def _hear(self) -> None:
         if self._lost is not None:
             raise LaneLost(self._lost)
         now = self.host.clock()
-        while self._queue:
-            self.memory.hear(self._queue.popleft(), now, suspects)
-        if self._paused:
-            self._paused = False
-            self.transport.resume()
+        if self._queue:
+            memory, ends, queue = self.memory, self._backlog_ends, self._queue
+            while queue:
+                record = queue.popleft()
+                # What stood in the log when the former life died, it may have begun.
+                memory.hear(record, now, bool(ends) and record.offset < ends[record.topic])
+        self._steer()
         self._offsets = self._offsets | self.transport.positions()
         if self._touched_since is None and (self.memory.is_touched() or self._offsets != self._committed):
             self._touched_since = now
+
+    def _steer(self) -> None:
+        """Fetch no more than there is room for; what a lane holds is bounded, whatever the backlog."""
+        backlog_bytes = self.memory.backlog_bytes()
+        if not self.is_full and backlog_bytes > BACKLOG_BYTES_MAX:
+            self.is_full = True
+            log.warning("lane.full", extra={"lane": self.name, "backlog_bytes": backlog_bytes})
+        elif self.is_full and backlog_bytes < BACKLOG_BYTES_MAX // 2:
+            self.is_full = False
+        full = self.memory.deferrable if self.is_full else ()
+        unwanted = self.memory.inputs if len(self._queue) > QUEUED_RECORDS_MAX else full
+        if unwanted != self._unwanted:
+            self.transport.resume([topic for topic in self._unwanted if topic not in unwanted])
+            self.transport.pause([topic for topic in unwanted if topic not in self._unwanted])
+            self._unwanted = unwanted
 
     def _is_overdue(self) -> bool:
         return self._touched_since is not None and self.host.clock() - self._touched_since >= HEARD_COMMIT_SECONDS
@@ -206,70 +245,41 @@ class Lane:
         due = self.memory.next_due()
         if due is not None:
             waits.append(due - now)
-        if self._touched_since is not None:
+        if self._touched_since is not None and not self._transaction.is_busy:
             waits.append(self._touched_since + HEARD_COMMIT_SECONDS - now)
         if self.memory.is_waiting():
             waits.append(BARRIER_POLL_SECONDS)
         return max(0.001, min(waits))
 
     async def _wait(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+        if self._wake.is_set():
+            # Others have a turn all the same.
+            await asyncio.sleep(0)
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
         self._wake.clear()
 
-    def _start(self, work: Work) -> None:
-        mark = (work.journal.saga_id, work.item.id)
-        self._running[mark] = asyncio.create_task(self._run(work), name=f"{self.name} {work.item.id}")
-
-    async def _run(self, work: Work) -> None:
-        memory, mark = self.memory, (work.journal.saga_id, work.item.id)
-        outcome = await self._run_item(work)
-        # A lane that was opened anew has another memory, which knows nothing of this attempt.
-        if memory is self.memory:
-            self._running.pop(mark, None)
-            try:
-                memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
-            except Exception as error:
-                # A mistake of ours; the item must not run for ever in the books.
-                log.exception("lane.could_not_finish", extra={"lane": self.name, "item": work.item.id})
-                failed = Broke("CouldNotFinish", repr(error)[:2_000], permanent=True)
-                memory.finish(work.journal.saga_id, work.item, failed, self.host.clock())
-            self._touched_since = self._touched_since or self.host.clock()
-            self._wake.set()
-
-    def _try_suspects(self) -> None:
-        if self.memory.has_suspects():
-            if self._unclean <= 1:
-                self.memory.acquit(all_of_them=True)
-                self._wake.set()
-            elif self._suspects is None or self._suspects.done():
-                self._suspects = asyncio.create_task(self._release_suspects())
-        elif self._unclean and self.host.clock() - self.opened_at > FORGIVEN_AFTER_SECONDS:
-            self._unclean = 0
-
-    async def _release_suspects(self) -> None:
-        """After more than one death in a row: one suspect at a time in the whole worker, the worst one first."""
-        while self.memory.has_suspects():
-            async with self.host.suspect:
-                suspect = self.memory.acquit(all_of_them=False)
-                self._wake.set()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(SUSPECT_SECONDS):
-                        while suspect is not None and self.memory.is_suspect(suspect):
-                            await asyncio.sleep(BARRIER_POLL_SECONDS)
-                if suspect is not None and self.memory.is_suspect(suspect):
-                    self.memory.release(suspect)
-                    self._wake.set()
-                    # The next suspect may kill the worker; this one must be above suspicion by then.
-                    while self.memory.is_touched():
-                        await asyncio.sleep(BARRIER_POLL_SECONDS)
+    def _finished(self, work: Work, outcome: Outcome) -> None:
+        self.host.room.leave(work.owner)
+        now = self.host.clock()
+        try:
+            self.memory.finish(work.journal.saga_id, work.item, outcome, now)
+        except Exception as error:
+            # A mistake of ours; the item must not run for ever in the books.
+            log.exception("lane.could_not_finish", extra={"lane": self.name, "item": work.item.id})
+            failed = Broke("CouldNotFinish", repr(error)[:2_000], permanent=True)
+            self.memory.finish(work.journal.saga_id, work.item, failed, now)
+        self._touched_since = self._touched_since or now
+        self._wake.set()
 
     async def _commit(self, clean: bool = False) -> None:
+        """Write one transaction, where none is under way; only so many at once in the whole worker."""
         async with self.host.commits:
             snapshot = self.memory.take()
             offsets, self._touched_since = dict(self._offsets), None
-            position = Position(offsets, clean, self.host.life, self._unclean)
+            position = Position(offsets, clean, self.host.life, self._trials.deaths)
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
             await self.transport.commit(snapshot.said, state)
@@ -277,23 +287,22 @@ class Lane:
 
     async def _farewell(self) -> None:
         """Give what is running a moment to end, and note that nothing runs."""
-        if self._running:
-            await asyncio.wait(self._running.values(), timeout=2.0)
+        await self._runners.ended(self._drain_seconds)
         await self._cancel_running()
+        await self._transaction.ended()
         await self._commit(clean=True)
 
     async def _cancel_running(self) -> None:
-        tasks = [task for task in (*self._running.values(), self._suspects) if task is not None]
-        self._running = {}
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=5.0)
+        await self._trials.cancel()
+        for work in await self._runners.cancel():
+            self.host.room.leave(work.owner)
 
     async def _let_go(self) -> None:
         self.is_live = False
         self._queue.clear()
-        # The tasks of the lost life must not write into the next one's memory.
-        self.memory = self._remember()
+        await self._transaction.cancel()
+        await self._question.cancel()
         await self._cancel_running()
+        # Whatever of the lost life may still come must not write into the next one's memory.
+        self.memory = self._remember()
         await self.transport.close()

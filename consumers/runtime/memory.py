@@ -1,29 +1,60 @@
 """What a lane asks of the memory it carries: the ledger of a participant, or the tracker's view of all sagas."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from consumers.runtime.finishing import Outcome
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
-from producers.records import Outgoing, Record
+from consumers.runtime.timers import Mark
+from producers.records import Headers, Outgoing, Record
+from schemas.message import Message
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """What one transaction writes: records to say, and state records by key (None forgets the key)."""
 
     said: list[Outgoing]
     state: dict[str, bytes | None]
 
 
-@dataclass(frozen=True)
-class Work:
-    """An item to run, with the step or compensation that owns it."""
+class Work(msgspec.Struct):
+    """An item to run, with the step or compensation that owns it; `message` where it is decoded already."""
 
     journal: Journal
     item: Item
     owner: Step | Undo
+    message: Message | None = None
+
+
+class Room(Protocol):
+    """How much may run at once beside what a lane itself allows: the places at each dependency."""
+
+    def has_room(self, owner: Step | Undo) -> bool:
+        """Whether one more item of this step may start now."""
+
+    def enter(self, owner: Step | Undo) -> None:
+        """One more starts."""
+
+    def leave(self, owner: Step | Undo) -> None:
+        """One has ended."""
+
+
+class Unlimited(Room):
+    """Room for everything."""
+
+    def has_room(self, owner: Step | Undo) -> bool:
+        return True
+
+    def enter(self, owner: Step | Undo) -> None:
+        return
+
+    def leave(self, owner: Step | Undo) -> None:
+        return
+
+
+UNLIMITED = Unlimited()
 
 
 class Memory(Protocol):
@@ -33,8 +64,15 @@ class Memory(Protocol):
     def inputs(self) -> tuple[str, ...]:
         """The topics to hear."""
 
+    @property
+    def deferrable(self) -> tuple[str, ...]:
+        """Those of them that may be left unheard for a while: nothing that waits to be started waits for them."""
+
+    def ignores(self, headers: Headers) -> bool:
+        """Whether a record with these headers certainly changes nothing; for a look before anything is decoded."""
+
     def load(self, key: str, value: bytes | None) -> None:
-        """Take one state record, in order."""
+        """Take one state record, in order; a later one replaces an earlier one."""
 
     def reopen(self, died: bool, now: float) -> None:
         """All is loaded; `died` if the former life ended without a farewell."""
@@ -48,20 +86,23 @@ class Memory(Protocol):
     def next_due(self) -> float | None:
         """When something will be due."""
 
-    def unmarked(self) -> list[tuple[str, str]]:
+    def unmarked(self) -> list[Mark]:
         """Items that need a read barrier and have none yet."""
 
-    def mark(self, marks: list[tuple[str, str]], ends: dict[str, int]) -> None:
+    def mark(self, marks: list[Mark], ends: dict[str, int]) -> None:
         """The barrier of these items: the input positions that must be reached."""
 
     def heard_up_to(self, positions: dict[str, int]) -> None:
         """The input positions reached."""
 
-    def startable(self, now: float, most: int) -> list[Work]:
-        """Items to start."""
+    def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
+        """Items to start, each of which has entered the room."""
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
         """How an item ended."""
+
+    def backlog_bytes(self) -> int:
+        """About how much waits to be started, and will be without anything further being heard."""
 
     def is_waiting(self) -> bool:
         """Whether items wait for their barrier."""
@@ -69,13 +110,13 @@ class Memory(Protocol):
     def has_suspects(self) -> bool:
         """Whether items wait to be acquitted before they may start."""
 
-    def acquit(self, all_of_them: bool) -> tuple[str, str] | None:
+    def acquit(self, all_of_them: bool) -> Mark | None:
         """Let all suspects start, or the most suspicious one, which is returned."""
 
-    def release(self, mark: tuple[str, str]) -> None:
+    def release(self, mark: Mark) -> None:
         """The item has run long enough to be above suspicion."""
 
-    def is_suspect(self, mark: tuple[str, str]) -> bool:
+    def is_suspect(self, mark: Mark) -> bool:
         """Whether the item has not yet ended since it came under suspicion."""
 
     def has_news(self) -> bool:

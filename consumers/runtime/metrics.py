@@ -4,19 +4,23 @@ Labels never carry ids. The registry is handed in; nothing here is global.
 """
 
 import time
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from consumers.runtime.breakers import Breaker
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke
-from consumers.runtime.lane import RunItem
 from consumers.runtime.memory import Work
 from consumers.runtime.participant import ParticipantGroup
+from consumers.runtime.runners import RunItem
 
 
 class Figure(NamedTuple):
@@ -47,28 +51,63 @@ CATALOGUE = (ITEMS, RUNNING, DURATION, LANE_OPEN, LANE_OFFSET, POLLED, BREAKER)
 DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class ItemFigures:
-    """What is counted as it happens."""
+class ItemFigures(Collector):
+    """What is counted as it happens: in plain numbers, for that is done with every item."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._items = Counter(ITEMS.name, ITEMS.help, ITEMS.labels, registry=registry)
-        self._running = Gauge(RUNNING.name, RUNNING.help, RUNNING.labels, registry=registry)
-        self._duration = Histogram(
-            DURATION.name, DURATION.help, DURATION.labels, buckets=DURATION_BUCKETS_SECONDS, registry=registry
-        )
+        self._items: dict[tuple[str, str, str], int] = defaultdict(int)
+        self._running: dict[str, int] = defaultdict(int)
+        self._durations: dict[tuple[str, str], Durations] = defaultdict(Durations)
+        registry.register(self)
 
     def counted(self, participant: str, run_item: RunItem) -> RunItem:
         """The same caller of steps, with every attempt counted; an attempt that is cancelled has no outcome."""
+        items, running, durations = self._items, self._running, self._durations
 
         async def run(work: Work) -> Outcome:
             began_seconds = time.perf_counter()
-            with self._running.labels(participant).track_inprogress():
+            running[participant] += 1
+            try:
                 outcome = await run_item(work)
-            self._duration.labels(participant, work.owner.name).observe(time.perf_counter() - began_seconds)
-            self._items.labels(participant, work.owner.name, word_for(outcome)).inc()
+            finally:
+                running[participant] -= 1
+            step = work.owner.name
+            durations[participant, step].note(time.perf_counter() - began_seconds)
+            items[participant, step, word_for(outcome)] += 1
             return outcome
 
         return run
+
+    def collect(self) -> Iterable[Metric]:
+        """Called by the registry."""
+        items = CounterMetricFamily(ITEMS.name, ITEMS.help, labels=ITEMS.labels)
+        for labels, count in list(self._items.items()):
+            items.add_metric(labels, count)
+        running = _family(RUNNING)
+        for participant, count in list(self._running.items()):
+            running.add_metric((participant,), count)
+        duration = HistogramMetricFamily(DURATION.name, DURATION.help, labels=DURATION.labels)
+        for step, durations in list(self._durations.items()):
+            duration.add_metric(step, durations.buckets(), durations.sum_seconds)
+        return items, running, duration
+
+
+class Durations:
+    """How often something took how long."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(DURATION_BUCKETS_SECONDS) + 1)
+        self.sum_seconds = 0.0
+
+    def note(self, seconds: float) -> None:
+        """It took so long."""
+        self._counts[bisect_left(DURATION_BUCKETS_SECONDS, seconds)] += 1
+        self.sum_seconds += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """How many took at most so long, by the bucket's label."""
+        limits = [*map(floatToGoString, DURATION_BUCKETS_SECONDS), "+Inf"]
+        return list(zip(limits, accumulate(self._counts), strict=True))
 
 
 def word_for(outcome: Outcome) -> str:

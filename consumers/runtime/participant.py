@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from consumers.runtime.kafka_transport import KafkaTransport
-from consumers.runtime.lane import Host, Lane, RunItem
+from consumers.runtime.lane import REVOKED_DRAIN_SECONDS, Host, Lane
 from consumers.runtime.memory import Memory
+from consumers.runtime.runners import RunItem
 from producers.errors import PositionLost
 from producers.records import Record
 from schemas.topics import SagaTopics, state_topic
@@ -21,7 +22,7 @@ from schemas.topics import SagaTopics, state_topic
 log = logging.getLogger(__name__)
 
 POLL_MS = 200
-DRAIN_SECONDS = 8.0
+FAREWELL_SECONDS = 6.0
 OFFSETS_SHOWN_EVERY_SECONDS = 5.0
 
 
@@ -75,9 +76,9 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         await self._consumer.start()
         self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._show_offsets())]
 
-    async def stop(self) -> None:
-        """Drain the lanes, leave the group. May be called twice."""
-        await self._stop_lanes()
+    async def stop(self, drain_seconds: float = REVOKED_DRAIN_SECONDS) -> None:
+        """Drain the lanes within so many seconds, leave the group. May be called twice."""
+        await self._stop_lanes(drain_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -90,7 +91,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Called by the consumer, which waits for it: finish the transactions, let go of the lanes."""
-        await self._stop_lanes()
+        await self._stop_lanes(REVOKED_DRAIN_SECONDS)
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Called by the consumer, which sends no heartbeat meanwhile: only start the lanes, restore elsewhere."""
@@ -99,7 +100,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         partitions = len(self._consumer.partitions_for_topic(topic) or ())
         for index in sorted({partition.partition for partition in assigned}):
             if index in self.lanes:
-                await self._stop_lane(index)
+                await self._stop_lane(index, 0.0)
             self._start_lane(index, partitions)
         self._has_joined = True
         log.info("participant.assigned", extra={"participant": self.role.name, "partitions": sorted(self.lanes)})
@@ -129,14 +130,14 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             self.failure = life.exception()
             log.error("lane.position_lost", extra={"error": str(self.failure)})
 
-    async def _stop_lanes(self) -> None:
-        await asyncio.gather(*(self._stop_lane(index) for index in list(self.lanes)))
+    async def _stop_lanes(self, drain_seconds: float) -> None:
+        await asyncio.gather(*(self._stop_lane(index, drain_seconds) for index in list(self.lanes)))
 
-    async def _stop_lane(self, index: int) -> None:
+    async def _stop_lane(self, index: int, drain_seconds: float) -> None:
         lane, life = self.lanes.pop(index), self._lives.pop(index)
-        await lane.stop()
+        await lane.stop(drain_seconds)
         with contextlib.suppress(TimeoutError, PositionLost, asyncio.CancelledError):
-            async with asyncio.timeout(DRAIN_SECONDS):
+            async with asyncio.timeout(drain_seconds + FAREWELL_SECONDS):
                 await asyncio.shield(life)
         if not life.done():
             life.cancel()
@@ -157,7 +158,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             for partition, records in batches.items():
                 lane = self.lanes.get(partition.partition)
                 if lane is not None:
-                    lane.push([_record(record) for record in records])
+                    ignores = lane.memory.ignores
+                    lane.push([_record(record) for record in records if not ignores(record.headers)])
 
     async def _show_offsets(self) -> None:
         """Commit group offsets now and then: nobody starts from them, they only let lag displays work."""
@@ -182,5 +184,5 @@ def _record(record: ConsumerRecord) -> Record:
         record.timestamp / 1000,
         record.key,
         record.value,
-        tuple((name, value or b"") for name, value in record.headers),
+        record.headers,
     )

@@ -6,11 +6,11 @@ from pydantic_core import PydanticSerializationError
 from consumers.runtime import dead_letters
 from consumers.runtime.finishing import Broke, Spoke
 from consumers.runtime.journal import Journal, fact_id
-from consumers.runtime.utterances import Utterance
+from consumers.runtime.utterances import Utterance, wire_type_of
 from consumers.runtime.view import View
 from producers.headers import headers_for, traceparent_of
 from producers.records import Outgoing
-from schemas.message import Event, Opening
+from schemas.message import Event
 
 EVENT_BYTES_MAX = 512 * 1024
 
@@ -18,9 +18,9 @@ EVENT_BYTES_MAX = 512 * 1024
 def sayable(event: Event) -> Spoke | Broke:
     """The event with its body, measured before anything is begun; what cannot be said is the step's failure."""
     try:
-        body = event.model_dump_json().encode()
+        body = event.__pydantic_serializer__.to_json(event)
         # What cannot be read back (a NaN is written as null) would be thrown away by everybody who hears it.
-        type(event).model_validate_json(body)
+        event.__pydantic_validator__.validate_json(body)
     except (PydanticSerializationError, ValidationError, UnicodeError) as error:
         return Broke("NotSayable", f"{type(event).__name__} does not survive JSON: {error}"[:2_000], permanent=True)
     if len(body) > EVENT_BYTES_MAX:
@@ -31,11 +31,13 @@ def sayable(event: Event) -> Spoke | Broke:
 
 def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance, now: float) -> list[Outgoing]:
     """The records to write; all of one utterance stand in one transaction."""
-    graph, event = view.graph, utterance.event
-    if isinstance(event, Opening):
+    event, body = utterance.event, utterance.body
+    wire_type = event.wire_type or wire_type_of(event, view.graph.saga)
+    if wire_type in view.openings:
+        graph = view.graph
         event = event.model_copy(update={"participants": graph.participants, "graph": graph.fingerprint})
-    wire_type = utterance.wire_type(graph.saga)
-    message_id = fact_id(journal.saga_id, wire_type, view.participant, utterance.causation)
+        body = b""
+    message_id = utterance.id or fact_id(journal.saga_id, wire_type, view.participant, utterance.causation)
     headers = headers_for(
         wire_type=wire_type,
         message_id=message_id,
@@ -49,8 +51,8 @@ def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance,
         attempt=utterance.attempt,
         started_at=utterance.started_at,
     )
-    body = event.model_dump_json().encode()
-    said = [Outgoing(graph.schema.topics.events, partition, journal.saga_id.encode(), body, headers)]
+    value = body or event.__pydantic_serializer__.to_json(event)
+    said = [Outgoing(view.graph.schema.topics.events, partition, journal.saga_id.encode(), value, headers)]
     if utterance.fatal is not None:
         said.append(dead_letters.failed(utterance.fatal, view, journal.saga_id, partition, now))
     return said

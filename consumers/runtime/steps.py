@@ -6,7 +6,7 @@ a port, handed in by its type.
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import UnionType
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from schemas.engine import CommandRefused, Policy
 from schemas.message import Event, Message
 
-StepFunction = Callable[..., Awaitable[Any]]
+StepFunction = Callable[..., Coroutine[Any, Any, Any]]
 F = TypeVar("F", bound=StepFunction)
 
 MARK = "__soma_mark__"

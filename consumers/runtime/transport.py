@@ -1,6 +1,6 @@
 """What a lane asks of the world: one partition index of Kafka, and the time. The simulator is another world."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -47,11 +47,11 @@ class Transport(Protocol):
     def seek(self, offsets: dict[str, int]) -> None:
         """Hand over records from here on; those fetched before are dropped."""
 
-    def pause(self) -> None:
-        """Hand over nothing until `resume`."""
+    def pause(self, topics: Sequence[str]) -> None:
+        """Hand over nothing of these input topics until `resume`."""
 
-    def resume(self) -> None:
-        """Hand over records again."""
+    def resume(self, topics: Sequence[str]) -> None:
+        """Hand over records of these again."""
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         """Write all of it in one transaction. Raises if it is not known to be committed."""

@@ -3,25 +3,33 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import msgspec
+
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.view import View
 from schemas.engine import CommandRefused, CompensationStuck, EngineEvent, Policy, Settled, StepDelayed, StepFailed
 from schemas.message import Event
 
 
-@dataclass(frozen=True)
-class Utterance:
-    """One event to be said about a saga; `fatal` is the failure that also goes to the dead letters."""
+class Utterance(msgspec.Struct, frozen=True):
+    """One event to be said about a saga.
+
+    `fatal` is the failure that also goes to the dead letters; `body` and `id` are those of the event, where they are
+    known already.
+    """
 
     event: Event
     causation: str
     attempt: int = 1
     started_at: float | None = None
     fatal: "Failure | None" = None
+    body: bytes = b""
+    id: str = ""
 
-    def wire_type(self, saga: str) -> str:
-        """The event's type on the wire."""
-        return self.event.type_in(saga) if isinstance(self.event, EngineEvent) else self.event.wire_type
+
+def wire_type_of(event: Event, saga: str) -> str:
+    """The event's type on the wire."""
+    return event.type_in(saga) if isinstance(event, EngineEvent) else event.wire_type
 
 
 @dataclass(frozen=True)

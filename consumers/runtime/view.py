@@ -1,31 +1,49 @@
 """PURE: the part of a graph that one participant acts on, looked up by wire type."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from consumers.runtime.graph import Graph, Step, Undo
 from schemas.engine import CompensationStuck as Stuck
 from schemas.engine import ItemResumed, RetryItem, Settled, StepFailed
-from schemas.message import Completion, FailingEnd, Opening
+from schemas.message import Completion, Event, FailingEnd, Opening
 
 
 @dataclass(frozen=True)
 class View:
-    """One participant's part of the flow."""
+    """One participant's part of the flow.
+
+    `kinds` has the class of every event that may stand in the log; `decisive` are the openings, the ends and the
+    engine's own events; `of_interest` is all that changes a journal of this participant.
+    """
 
     graph: Graph
     participant: str
     steps: dict[str, Step] = field(default_factory=dict)
     undos: dict[str, Undo] = field(default_factory=dict)
     hearers: dict[str, tuple[Step, ...]] = field(default_factory=dict)
+    kinds: dict[str, type[Event]] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    openings: frozenset[str] = frozenset()
+    completions: frozenset[str] = frozenset()
     ends: frozenset[str] = frozenset()
     decisive: frozenset[str] = frozenset()
     of_interest: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def is_door(self) -> bool:
         """Whether this participant hears the saga's commands."""
         return self.participant == self.graph.door
+
+    @cached_property
+    def of_no_interest(self) -> frozenset[bytes]:
+        """The wire types, as they stand in a header, that change no journal of this participant.
+
+        The door looks at every event all the same: it is the one that dead-letters what nobody can read.
+        """
+        return (
+            frozenset() if self.is_door else frozenset(kind.encode() for kind in self.kinds.keys() - self.of_interest)
+        )
 
     def engine_type(self, kind: type[Settled | StepFailed | Stuck | ItemResumed | RetryItem]) -> str:
         """The wire type of an engine message in this saga kind."""
@@ -42,12 +60,27 @@ def view_of(graph: Graph, participant: str) -> View:
         wire_type: tuple(step for step in listening if step.participant == participant)
         for wire_type, listening in graph.hearers.items()
     }
-    ends = frozenset(wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Completion | FailingEnd))
-    openings = {wire_type for wire_type in graph.schema.messages if graph.is_a(wire_type, Opening)}
+    events = graph.schema.events()
+    completions = frozenset(wire_type for wire_type in events if graph.is_a(wire_type, Completion))
+    ends = completions | {wire_type for wire_type in events if graph.is_a(wire_type, FailingEnd)}
+    openings = frozenset(wire_type for wire_type in events if graph.is_a(wire_type, Opening))
     engine = {f"{graph.saga}.{kind.suffix}" for kind in (Settled, StepFailed, Stuck, ItemResumed)}
     # The door goes on only when it has heard its own last word.
     own = {wire_type for step in steps.values() for wire_type in step.says} if participant == graph.door else set()
     heard = {wire_type for wire_type, listening in hearers.items() if listening}
     kept = graph.kept_by(participant)
     decisive = frozenset(ends | openings | engine)
-    return View(graph, participant, named, undos, hearers, kept, ends, decisive, decisive | heard | own | kept)
+    return View(
+        graph=graph,
+        participant=participant,
+        steps=named,
+        undos=undos,
+        hearers=hearers,
+        kinds=events,
+        kept=kept,
+        openings=openings,
+        completions=completions,
+        ends=ends,
+        decisive=decisive,
+        of_interest=decisive | heard | own | kept,
+    )

@@ -10,11 +10,11 @@ from consumers.runtime.finishing import Outcome
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
 from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
-from consumers.runtime.memory import Memory, Snapshot, Work
+from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
 from consumers.tracker.folding import Tracked, fold, opened, status_of
 from producers.errors import Unreadable
 from producers.headers import HEARD_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of, headers_for, read, traceparent_of
-from producers.records import Outgoing, Record
+from producers.records import Headers, Outgoing, Record
 from schemas.engine import EngineEvent
 from schemas.message import Event, Opening
 
@@ -134,11 +134,21 @@ class TrackerLedger(Memory):
     def heard_up_to(self, positions: dict[str, int]) -> None:
         return
 
-    def startable(self, now: float, most: int) -> list[Work]:
+    def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
         return []
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
         return
+
+    @property
+    def deferrable(self) -> tuple[str, ...]:
+        return ()
+
+    def ignores(self, headers: Headers) -> bool:
+        return False
+
+    def backlog_bytes(self) -> int:
+        return 0
 
     def is_waiting(self) -> bool:
         return False

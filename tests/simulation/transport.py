@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from consumers.runtime.transport import Transport
 from producers.records import Outgoing, Record
@@ -22,7 +22,7 @@ class SimulatedTransport(Transport):
         self._latency = latency
         self._epoch = 0
         self._positions: dict[str, int] = {}
-        self._paused = False
+        self._paused: set[str] = set()
         self._pollers: list[asyncio.Task[None]] = []
         self.slow: dict[str, float] = {}
 
@@ -58,16 +58,16 @@ class SimulatedTransport(Transport):
         if not self._pollers:
             self._pollers = [asyncio.create_task(self._poll(topic)) for topic in self.inputs]
 
-    def pause(self) -> None:
-        self._paused = True
+    def pause(self, topics: Sequence[str]) -> None:
+        self._paused |= set(topics)
 
-    def resume(self) -> None:
-        self._paused = False
+    def resume(self, topics: Sequence[str]) -> None:
+        self._paused -= set(topics)
         self.broker.notify()
 
     async def _poll(self, topic: str) -> None:
         while True:
-            if not self._paused:
+            if topic not in self._paused:
                 records, position = self.broker.fetch(topic, self.partition, self._positions[topic])
                 self._positions[topic] = position
                 self.deliver(records)

@@ -155,7 +155,12 @@ class Bench:
     @property
     def open_items(self) -> list[str]:
         """The names of the steps that have an open item, the oldest first."""
-        return [item.step for item in self.journal.items.values()]
+        return [item.step for item in self.items]
+
+    @property
+    def items(self) -> list[Item]:
+        """The open items, the oldest first; none of a saga that is forgotten."""
+        return list(self.journal.items.values()) if SAGA in self.ledger.journals else []
 
     @property
     def journal(self) -> Journal:

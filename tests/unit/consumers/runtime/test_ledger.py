@@ -280,10 +280,10 @@ def test_a_new_life_at_any_point_of_a_story_starts_what_the_old_one_would_have(
         for turn in story(bench)[: point + 1]:
             turn()
         bench.commit()
-        running = {item.step for item in bench.journal.items.values() if item.state == "running"}
-        due = {item.id: item.due for item in bench.journal.items.values() if item.due is not None}
+        running = {item.step for item in bench.items if item.state == "running"}
+        due = {item.id: item.due for item in bench.items if item.due is not None}
         later = bench.reopened()
-        assert {item.id: item.due for item in later.journal.items.values() if item.due is not None} == due
+        assert {item.id: item.due for item in later.items if item.due is not None} == due
         assert later.ledger.next_due() == min(due.values(), default=None)
         assert set(later.starts()) >= running
 

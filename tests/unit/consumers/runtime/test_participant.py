@@ -1,7 +1,7 @@
 """A participant's poller: whatever happens to a poll, no lane takes for heard what it was never given."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -73,9 +73,9 @@ class Transport:
     def seek(self, offsets: dict[str, int]) -> None:
         self.consumer.position = offsets["order.events"]
 
-    def pause(self) -> None: ...
+    def pause(self, topics: Sequence[str]) -> None: ...
 
-    def resume(self) -> None: ...
+    def resume(self, topics: Sequence[str]) -> None: ...
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None: ...
 

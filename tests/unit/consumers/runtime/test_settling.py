@@ -198,12 +198,26 @@ def test_the_saga_is_closed_when_all_participants_of_its_opening_have_settled() 
     assert till.journal.closed_at is not None
 
 
-def test_a_closed_saga_shrinks_to_a_marker() -> None:
+def test_a_closed_saga_shrinks_to_a_marker_at_the_door_and_is_forgotten_by_the_others() -> None:
+    for bench in (Bench(DESK), store_with_both_done()):
+        bench.opens()
+        bench.expires()
+        bench.hears_settled(*EVERYBODY)
+        bench.commit()
+        assert len(bench.state.get(SAGA, b"")) < 500
+        assert (SAGA in bench.state) == (bench.participant == DESK)
+        assert bench.ledger.journals == {}
+
+
+def test_a_fact_of_a_forgotten_saga_starts_nothing() -> None:
     store = store_with_both_done()
     store.expires()
     store.hears_settled(*EVERYBODY)
     store.commit()
-    assert len(store.state[SAGA]) < 500
+    store.hears(CardCharged(saga_id=SAGA), "late")
+    assert store.starts() == []
+    store.commit()
+    assert store.state == {}
 
 
 def test_an_undo_of_an_attempt_whose_end_nobody_saw_waits_the_steps_timeout() -> None:

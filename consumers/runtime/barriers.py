@@ -1,0 +1,58 @@
+"""PURE: read barriers. A command or a deadline is judged only once all is heard that stood in the log by then."""
+
+from collections import deque
+from collections.abc import Iterator
+
+from consumers.runtime.timers import Mark
+
+
+class Barriers:
+    """Items that need one are asked for, get the ends of the inputs as their mark, and pass when these are heard."""
+
+    def __init__(self) -> None:
+        self._unmarked: dict[Mark, None] = {}
+        self._asked: set[Mark] = set()
+        self._marked: deque[tuple[dict[str, int], list[Mark]]] = deque()
+        self._passed: dict[str, set[str]] = {}
+
+    def ask(self, mark: Mark) -> None:
+        """The item needs a barrier; asking again changes nothing."""
+        if mark not in self._asked:
+            self._asked.add(mark)
+            self._unmarked[mark] = None
+
+    def unmarked(self) -> list[Mark]:
+        """The items for which somebody must ask where the inputs end now; each is given once."""
+        if not self._unmarked:
+            return []
+        marks = list(self._unmarked)
+        self._unmarked.clear()
+        return marks
+
+    def mark(self, marks: list[Mark], ends: dict[str, int]) -> None:
+        """These items pass once the inputs are heard up to `ends`."""
+        self._marked.append((ends, marks))
+
+    def reached(self, positions: dict[str, int]) -> Iterator[str]:
+        """The inputs are heard up to here; gives the ids of the sagas of which an item has passed."""
+        while self._marked and all(positions.get(topic, 0) >= end for topic, end in self._marked[0][0].items()):
+            for saga_id, item_id in self._marked.popleft()[1]:
+                self._passed.setdefault(saga_id, set()).add(item_id)
+                yield saga_id
+
+    def passed(self, saga_id: str) -> set[str]:
+        """The items of the saga that have passed and not started since."""
+        return self._passed.get(saga_id, set())
+
+    def used(self, mark: Mark) -> None:
+        """The item starts; should it wait again, it needs another barrier."""
+        self._asked.discard(mark)
+        passed = self._passed.get(mark[0])
+        if passed is not None:
+            passed.discard(mark[1])
+            if not passed:
+                del self._passed[mark[0]]
+
+    def is_waiting(self) -> bool:
+        """Whether an item waits for its mark to be reached."""
+        return bool(self._marked)
