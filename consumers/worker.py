@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from consumers.endpoint import endpoint
 from consumers.kinds import SagaKind
 from consumers.runtime.breakers import Breaker, guarded
+from consumers.runtime.bulkheads import Bulkheads
 from consumers.runtime.calling import Caller
 from consumers.runtime.lane import Host
 from consumers.runtime.ledger import Ledger
@@ -69,7 +70,8 @@ class Worker:
     ) -> None:
         self._settings, self._kinds = settings, kinds
         self._member = member or f"{socket.gethostname()}-{os.getpid()}"
-        self.host = Host(uuid.uuid4().hex, time.time)
+        self.bulkheads = Bulkheads(settings.bulkheads, time.time)
+        self.host = Host(uuid.uuid4().hex, time.time, self.bulkheads, settings.drain_seconds)
         self.breakers: dict[str, Breaker] = {}
         self.registry = CollectorRegistry()
         figures = ItemFigures(self.registry)
@@ -79,6 +81,12 @@ class Worker:
             unknown, there = ", ".join(sorted(wanted - known)), ", ".join(sorted(known))
             raise ValueError(f"no such participant: {unknown}; there are {there}")
         every = [role for kind in kinds for role in roles(kind, settings, self.host, self.breakers, figures)]
+        if settings.bulkheads.keys() - self.breakers.keys():
+            unknown, there = (
+                ", ".join(sorted(settings.bulkheads.keys() - self.breakers.keys())),
+                ", ".join(sorted(self.breakers)),
+            )
+            raise ValueError(f"SOMA_BULKHEADS: no such dependency: {unknown}; there are {there}")
         self._roles = [role for role in every if not wanted or role.name in wanted]
         self.groups: list[ParticipantGroup] = []
         self._life = AsyncExitStack()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
@@ -19,6 +19,15 @@ class KafkaSecurity(BaseModel):
     username: str | None = None
     password: str | None = None
     ca_file: Path | None = None
+
+
+class Bulkhead(BaseModel):
+    """How much may be under way at one dependency, in one worker."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    concurrent: int = Field(default=500, ge=1, description="Attempts at once.")
+    per_second: float | None = Field(default=None, gt=0, description="Attempts begun within a second; unset: any.")
 
 
 class Settings(BaseSettings):
@@ -61,6 +70,12 @@ class Settings(BaseSettings):
     worker_metrics_host: str = Field(default="127.0.0.1", min_length=1)
     worker_metrics_port: int | None = Field(
         default=None, ge=0, le=65_535, description="Where a worker serves /metrics and /health; 0 or unset: nowhere."
+    )
+    bulkheads: dict[str, Bulkhead] = Field(
+        default={}, description='By the name of the port, as JSON: {"Blog": {"concurrent": 10, "per_second": 5}}.'
+    )
+    drain_seconds: float = Field(
+        default=8.0, ge=0, le=600, description="How long a worker that is to stop lets running attempts come to an end."
     )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -93,6 +93,34 @@ class RetryItem(Command):
     reason: str = ""
 
 
+class StepPaused(EngineEvent, suffix="step.paused"):
+    """A step fails for too large a share of its sagas; in this partition it starts no more until it is resumed.
+
+    Said about the saga whose failure was one too many.
+    """
+
+    participant: Name
+    step: Name
+    cause: Cause
+
+
+class StepResumed(EngineEvent, suffix="step.resumed"):
+    """The door passes on a person's wish that a paused step goes on in this partition."""
+
+    participant: Name
+    step: Name
+
+
+class ResumeStep(Command):
+    """Asks the door to let a paused step go on in this saga's partition; its wire type is `<saga>.step.resume`."""
+
+    suffix: ClassVar[str] = "step.resume"
+
+    participant: Name
+    step: Name
+    reason: str = ""
+
+
 class CommandRefused(EngineEvent, suffix="command.refused"):
     """The answer to a command that led to nothing; no step can hear it."""
 
@@ -106,11 +134,14 @@ ENGINE_EVENTS: tuple[type[EngineEvent], ...] = (
     StepDelayed,
     CompensationStuck,
     ItemResumed,
+    StepPaused,
+    StepResumed,
     CommandRefused,
 )
+ENGINE_COMMANDS: tuple[type[RetryItem] | type[ResumeStep], ...] = (RetryItem, ResumeStep)
 
 
 def engine_messages(saga: str) -> dict[str, type[Message]]:
     """The engine's own messages in the saga kind `saga`, by wire type."""
     events: dict[str, type[Message]] = {kind.type_in(saga): kind for kind in ENGINE_EVENTS}
-    return events | {f"{saga}.{RetryItem.suffix}": RetryItem}
+    return events | {f"{saga}.{kind.suffix}": kind for kind in ENGINE_COMMANDS}

@@ -6,12 +6,14 @@ from consumers.runtime.finishing import Outcome, Spoke
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.view import View
-from schemas.engine import CommandRefused, ItemResumed, RetryItem
+from schemas.engine import CommandRefused, ItemResumed, ResumeStep, RetryItem, StepResumed
 from schemas.message import FailingEnd
 
 
 def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
     """The engine's own answer to a command, or None where its step must be asked."""
+    if item.message.type == view.engine_type(ResumeStep):
+        return _resumed(journal, view, item)
     step = view.steps.get(item.step)
     opens = step is not None and step.opens
     if not journal.participants and not opens:
@@ -46,6 +48,15 @@ def _redriven(journal: Journal, item: Item) -> Outcome:
     # Two redrives in a row must not both be said before the log tells of the first.
     del journal.standing[command["item"]]
     return Spoke(resumed)
+
+
+def _resumed(journal: Journal, view: View, item: Item) -> Outcome:
+    """Whether the step stands still is for its participant to know; to go on twice is no harm."""
+    command = msgspec.json.decode(item.message.body, type=dict[str, str])
+    step = view.graph.steps.get(command["step"])
+    if step is None or step.participant != command["participant"]:
+        return _refused(journal, item, f"{command['participant']} has no step {command['step']}")
+    return Spoke(StepResumed(saga_id=journal.saga_id, participant=step.participant, step=step.name))
 
 
 def _refused(journal: Journal, item: Item, reason: str) -> Spoke:

@@ -18,7 +18,7 @@ import msgspec
 
 from consumers.runtime.aside import Aside
 from consumers.runtime.finishing import Broke, Outcome
-from consumers.runtime.memory import Memory, Room, Unlimited, Work
+from consumers.runtime.memory import UNLIMITED, Memory, Room, Work
 from consumers.runtime.runners import RunItem, Runners
 from consumers.runtime.timers import Mark
 from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, Clock, Position, Transport
@@ -34,18 +34,23 @@ BACKLOG_BYTES_MAX = 64 * 1024 * 1024
 HEARD_COMMIT_SECONDS = 1.0
 IDLE_SECONDS = 60.0
 BARRIER_POLL_SECONDS = 0.005
+ROOM_POLL_SECONDS = 0.02
 REVOKED_DRAIN_SECONDS = 2.0
 FENCED_PAUSE_SECONDS = 1.5
 
 
 @dataclass
 class Host:
-    """What the lanes of one worker share: its life's id, the clock, the room at its dependencies, and who may commit or
-    run a suspect just now."""
+    """What the lanes of one worker share.
+
+    Its life's id, the clock, the room at its dependencies, how long it drains when it stops, and who may commit or run
+    a suspect just now.
+    """
 
     life: str
     clock: Clock
-    room: Room = field(default_factory=Unlimited)
+    room: Room = UNLIMITED
+    drain_seconds: float = REVOKED_DRAIN_SECONDS
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -136,6 +141,8 @@ class Lane:
         self._offsets = await self._start_offsets(position)
         died = position is not None and not position.clean and position.owner != self.host.life
         self._trials.begin(self.memory, deaths=position.unclean + 1 if position is not None and died else 0)
+        if position is not None:
+            self.memory.pause(position.paused)
         ends = await self.transport.ends()
         self._backlog_ends = ends if died else {}
         self.memory.reopen(died, self.host.clock())
@@ -249,6 +256,8 @@ class Lane:
             waits.append(self._touched_since + HEARD_COMMIT_SECONDS - now)
         if self.memory.is_waiting():
             waits.append(BARRIER_POLL_SECONDS)
+        if self.memory.is_held_back():
+            waits.append(ROOM_POLL_SECONDS)
         return max(0.001, min(waits))
 
     async def _wait(self, seconds: float) -> None:
@@ -279,7 +288,7 @@ class Lane:
         async with self.host.commits:
             snapshot = self.memory.take()
             offsets, self._touched_since = dict(self._offsets), None
-            position = Position(offsets, clean, self.host.life, self._trials.deaths)
+            position = Position(offsets, clean, self.host.life, self._trials.deaths, self.memory.paused())
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
             await self.transport.commit(snapshot.said, state)

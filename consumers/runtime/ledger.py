@@ -17,16 +17,18 @@ from consumers.runtime.intake import fact_of, journal_for, known_command, mispla
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.judging import judged, missing_legs
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
+from consumers.runtime.pausing import Pauses
 from consumers.runtime.shelf import Shelf
 from consumers.runtime.speaking import outgoing, sayable
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
 from consumers.runtime.turns import Turns
-from consumers.runtime.utterances import Utterance
+from consumers.runtime.utterances import Utterance, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import HEARD_BYTES_MAX, NOOP_TYPE, Heard, read, type_in_place, type_of
 from producers.records import Headers, Outgoing, Record
+from schemas.engine import StepResumed
 from schemas.message import Message
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Ledger(Memory):
         self._barriers = Barriers()
         self._turns = Turns()
         self._suspects = Suspects(self._item)
+        self._pauses = Pauses()
         self._decoded: dict[str, Message] = {}
         self._waiting_bytes: dict[str, int] = {}
         self._backlog_bytes = 0
@@ -139,6 +142,9 @@ class Ledger(Memory):
         message, body = validated(self.view, heard)
         if not is_of_interest:
             return
+        if isinstance(message, StepResumed):
+            self._resume_step(message)
+            return
         fact = fact_of(heard, body, record.at)
         journal = self._journal_for(heard)
         is_owed = heard.type in self.view.decisive or heard.id in journal.awaiting
@@ -179,6 +185,10 @@ class Ledger(Memory):
         journal.items[item.id] = item
         self._decoded[heard.id] = message
         self._follow(journal, (), now)
+
+    def _resume_step(self, resumed: StepResumed) -> None:
+        if resumed.participant == self.view.participant:
+            self._pauses.resume(resumed.step)
 
     def _journal_for(self, heard: Heard) -> Journal:
         return self.journals.get(heard.saga_id) or self._shelf.journal(heard.saga_id) or journal_for(heard)
@@ -246,7 +256,18 @@ class Ledger(Memory):
                 return
         self._schedule(journal, later_than=now)
 
+    def paused(self) -> dict[str, str]:
+        return dict(self._pauses.causes)
+
+    def pause(self, causes: dict[str, str]) -> None:
+        self._pauses.causes = dict(causes)
+
+    def is_held_back(self) -> bool:
+        return any(step not in self._pauses.causes for step in self._turns.steps())
+
     def _has_room(self, name: str, room: Room) -> bool:
+        if name in self._pauses.causes:
+            return False
         owner = self._owner(name)
         return owner is None or room.has_room(owner)
 
@@ -270,7 +291,7 @@ class Ledger(Memory):
         elif outcome is None and owner is None:
             outcome = Broke("StepMissing", f"no step is called {item.step}", permanent=True)
         if outcome is not None:
-            self.finish(journal.saga_id, item, outcome, now)
+            self._finish(journal, item, outcome, now)
         elif owner is not None:
             room.enter(owner)
             if journal.saga_id in self._waiting_bytes:
@@ -284,7 +305,22 @@ class Ledger(Memory):
             return
         if isinstance(outcome, Spoke) and outcome.event is not None:
             outcome = sayable(outcome.event)
+        self._finish(journal, item, outcome, now)
+        if not item.undoes and not item.command:
+            self._judge_step(journal, item, outcome, now)
+
+    def _finish(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
         self._follow(journal, finish(journal, self.view, item, outcome, now), now)
+
+    def _judge_step(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
+        """Pause the step if it has failed for one saga too many. What others send as commands never leads to that."""
+        if isinstance(outcome, Spoke):
+            self._pauses.note(item.step, failed=False)
+        elif isinstance(outcome, Broke) and (item.state == "held" or item.id not in journal.items):
+            cause = self._pauses.note(item.step, failed=True, cause=f"{outcome.error}: {outcome.cause}")
+            if cause:
+                log.error("ledger.step_paused", extra={"step": item.step, "saga_id": journal.saga_id, "cause": cause})
+                self._follow(journal, [step_paused(journal, self.view, item, cause)], now)
 
     def _follow(self, journal: Journal, utterances: Iterable[Utterance], now: float, touch: bool = True) -> None:
         """After every change of a journal: say what is to be said, and see to its timers."""

@@ -80,6 +80,15 @@ class Memory(Protocol):
     def hear(self, record: Record, now: float, suspects: bool = False) -> None:
         """Fold one input record; never raises for what stands in it."""
 
+    def paused(self) -> dict[str, str]:
+        """The steps that start no more until somebody resumes them, and why."""
+
+    def pause(self, causes: dict[str, str]) -> None:
+        """These steps stood still in the former life."""
+
+    def is_held_back(self) -> bool:
+        """Whether something could start, had it room."""
+
     def fire(self, now: float) -> None:
         """Wake what is due."""
 

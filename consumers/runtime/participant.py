@@ -76,9 +76,9 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         await self._consumer.start()
         self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._show_offsets())]
 
-    async def stop(self, drain_seconds: float = REVOKED_DRAIN_SECONDS) -> None:
-        """Drain the lanes within so many seconds, leave the group. May be called twice."""
-        await self._stop_lanes(drain_seconds)
+    async def stop(self) -> None:
+        """Drain the lanes, leave the group. May be called twice."""
+        await self._stop_lanes(self._host.drain_seconds)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

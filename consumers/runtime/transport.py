@@ -17,13 +17,14 @@ class Position(msgspec.Struct, frozen=True):
     """Up to where the inputs were heard; written with every transaction of the lane.
 
     `clean` is a farewell: nothing was running. `owner` is the worker's life, `unclean` how many lives in a row ended
-    without farewell.
+    without farewell; `paused` are the steps that stand still, with their causes.
     """
 
     offsets: dict[str, int]
     clean: bool = False
     owner: str = ""
     unclean: int = 0
+    paused: dict[str, str] = {}
 
 
 class Transport(Protocol):

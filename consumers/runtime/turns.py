@@ -5,7 +5,7 @@ One tenant's ten thousand sagas delay another's one by no more than its share; a
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from consumers.runtime.timers import Mark
 
@@ -19,6 +19,10 @@ class Turns:
 
     def __len__(self) -> int:
         return len(self._there)
+
+    def steps(self) -> Iterable[str]:
+        """The steps of which an item waits."""
+        return self._rows.keys()
 
     def put(self, step: str, tenant: str, mark: Mark) -> None:
         """Let the item wait for its turn."""

@@ -7,7 +7,16 @@ import msgspec
 
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.view import View
-from schemas.engine import CommandRefused, CompensationStuck, EngineEvent, Policy, Settled, StepDelayed, StepFailed
+from schemas.engine import (
+    CommandRefused,
+    CompensationStuck,
+    EngineEvent,
+    Policy,
+    Settled,
+    StepDelayed,
+    StepFailed,
+    StepPaused,
+)
 from schemas.message import Event
 
 
@@ -87,6 +96,12 @@ def step_delayed(journal: Journal, view: View, item: Item, due: float) -> Uttera
         next_at=datetime.fromtimestamp(due, UTC),
     )
     return Utterance(event, f"{item.id}/{item.attempt}/{due:.3f}", item.attempt, item.started_at)
+
+
+def step_paused(journal: Journal, view: View, item: Item, cause: str) -> Utterance:
+    """The step has failed for one saga too many."""
+    event = StepPaused(saga_id=journal.saga_id, participant=view.participant, step=item.step, cause=cause)
+    return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at)
 
 
 def command_refused(journal: Journal, item: Item, reason: str) -> Utterance:

@@ -147,6 +147,15 @@ class TrackerLedger(Memory):
     def ignores(self, headers: Headers) -> bool:
         return False
 
+    def paused(self) -> dict[str, str]:
+        return {}
+
+    def pause(self, causes: dict[str, str]) -> None:
+        return
+
+    def is_held_back(self) -> bool:
+        return False
+
     def backlog_bytes(self) -> int:
         return 0
 

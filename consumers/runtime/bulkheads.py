@@ -1,0 +1,46 @@
+"""Bulkheads: how much may be under way at each dependency, in the whole worker. One that is slow sinks no other.
+
+An item enters all its step's dependencies before it starts, so one that finds no room waits among those that have not
+begun: it holds no place of the lane, spends nothing of its timeout, and other steps pass it by.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from consumers.runtime.graph import Step, Undo
+from consumers.runtime.memory import Room
+from consumers.runtime.transport import Clock
+from producers.settings import Bulkhead
+
+DEFAULT = Bulkhead()
+
+
+class Bulkheads(Room):
+    """`limits` by the name of the port; a port without any has the default ones. Times are of `clock`, in seconds."""
+
+    def __init__(self, limits: Mapping[str, Bulkhead], clock: Clock) -> None:
+        self._limits, self._clock = limits, clock
+        self.running: dict[str, int] = defaultdict(int)
+        self._free_at: dict[str, float] = defaultdict(float)
+
+    def has_room(self, owner: Step | Undo) -> bool:
+        return all(self._is_free(port.__name__) for _, port in owner.signature.ports)
+
+    def _is_free(self, dependency: str) -> bool:
+        limit = self._limits.get(dependency, DEFAULT)
+        if self.running[dependency] >= limit.concurrent:
+            return False
+        return limit.per_second is None or self._free_at[dependency] <= self._clock()
+
+    def enter(self, owner: Step | Undo) -> None:
+        for _, port in owner.signature.ports:
+            dependency = port.__name__
+            self.running[dependency] += 1
+            per_second = self._limits.get(dependency, DEFAULT).per_second
+            if per_second is not None:
+                # A bucket one second deep: what was not used of the last second may be used at once.
+                self._free_at[dependency] = max(self._free_at[dependency], self._clock() - 1.0) + 1.0 / per_second
+
+    def leave(self, owner: Step | Undo) -> None:
+        for _, port in owner.signature.ports:
+            self.running[port.__name__] -= 1
