@@ -17,6 +17,7 @@ Policy = Literal["end", "hold", "ignore"]
 Name = Annotated[str, Field(max_length=300)]
 ItemName = Annotated[str, Field(max_length=1_000)]
 Cause = Annotated[str, Field(max_length=20_000)]
+Words = Annotated[str, Field(min_length=1, max_length=20_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -72,6 +73,7 @@ class CompensationStuck(EngineEvent, suffix="compensation.stuck"):
     item: ItemName
     attempts: Count
     cause: Cause
+    forward: bool = Field(default=False, description="No compensation, but a step that is no longer deployed.")
 
 
 class ItemResumed(EngineEvent, suffix="item.resumed"):
@@ -82,14 +84,51 @@ class ItemResumed(EngineEvent, suffix="item.resumed"):
     item: ItemName
 
 
-class RetryItem(Command):
-    """Asks the door to let a held or stuck item be tried again; its wire type is `<saga>.item.retry`."""
-
-    suffix: ClassVar[str] = "item.retry"
+class ItemResolved(EngineEvent, suffix="item.resolved"):
+    """A person has undone by hand what the stuck compensation could not; it counts as done."""
 
     participant: Name
     step: Name
     item: ItemName
+    evidence: Words
+
+
+class ItemSkipped(EngineEvent, suffix="item.skipped"):
+    """A person has given the stuck compensation up; what it should have undone stays."""
+
+    participant: Name
+    step: Name
+    item: ItemName
+    reason: Words
+
+
+class EngineCommand(Command):
+    """Asks the door for something that is the engine's own business; known in any saga kind, as `<saga>.<suffix>`."""
+
+    suffix: ClassVar[str] = ""
+
+    participant: Name
+    step: Name
+
+    def __init_subclass__(cls, suffix: str = "", **settings: Any) -> None:
+        super().__init_subclass__(**settings)
+        cls.suffix = suffix
+
+    @classmethod
+    def type_in(cls, saga: str) -> str:
+        """The wire type of this command in the saga kind `saga`."""
+        return f"{saga}.{cls.suffix}"
+
+
+class ItemCommand(EngineCommand):
+    """Asks the door to free an item that stands still."""
+
+    item: ItemName
+
+
+class RetryItem(ItemCommand, suffix="item.retry"):
+    """Asks the door to let a held or stuck item be tried again; its wire type is `<saga>.item.retry`."""
+
     reason: str = ""
 
 
@@ -111,14 +150,22 @@ class StepResumed(EngineEvent, suffix="step.resumed"):
     step: Name
 
 
-class ResumeStep(Command):
+class ResumeStep(EngineCommand, suffix="step.resume"):
     """Asks the door to let a paused step go on in this saga's partition; its wire type is `<saga>.step.resume`."""
 
-    suffix: ClassVar[str] = "step.resume"
-
-    participant: Name
-    step: Name
     reason: str = ""
+
+
+class ResolveItem(ItemCommand, suffix="item.resolve"):
+    """Asks the door to count a stuck compensation as done by hand; its wire type is `<saga>.item.resolve`."""
+
+    evidence: Words = Field(description="What was done instead, and where it can be seen.")
+
+
+class SkipItem(ItemCommand, suffix="item.skip"):
+    """Asks the door to give a stuck compensation up; its wire type is `<saga>.item.skip`."""
+
+    reason: Words = Field(description="Why what it should have undone may stay.")
 
 
 class CommandRefused(EngineEvent, suffix="command.refused"):
@@ -134,14 +181,16 @@ ENGINE_EVENTS: tuple[type[EngineEvent], ...] = (
     StepDelayed,
     CompensationStuck,
     ItemResumed,
+    ItemResolved,
+    ItemSkipped,
     StepPaused,
     StepResumed,
     CommandRefused,
 )
-ENGINE_COMMANDS: tuple[type[RetryItem] | type[ResumeStep], ...] = (RetryItem, ResumeStep)
+ENGINE_COMMANDS: tuple[type[EngineCommand], ...] = (RetryItem, ResolveItem, SkipItem, ResumeStep)
 
 
 def engine_messages(saga: str) -> dict[str, type[Message]]:
     """The engine's own messages in the saga kind `saga`, by wire type."""
-    events: dict[str, type[Message]] = {kind.type_in(saga): kind for kind in ENGINE_EVENTS}
-    return events | {f"{saga}.{kind.suffix}": kind for kind in ENGINE_COMMANDS}
+    kinds: tuple[type[EngineEvent | EngineCommand], ...] = (*ENGINE_EVENTS, *ENGINE_COMMANDS)
+    return {kind.type_in(saga): kind for kind in kinds}

@@ -4,6 +4,7 @@
 2. The first end wins; a later one changes nothing.
 3. Before an end, a fact starts the steps that hear it, each once; a join starts when its last leg is heard.
 4. After a failing end no new attempt starts: attempts in flight come to an end, then the participant undoes.
+5. A compensation that a person has resolved or skipped counts as done, and settling goes on.
 """
 
 import msgspec
@@ -12,7 +13,7 @@ from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
 from consumers.runtime.utterances import Utterance, compensation_stuck, settled
 from consumers.runtime.view import View
-from schemas.engine import CompensationStuck, ItemResumed, Settled, StepFailed
+from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, Settled, StepFailed
 
 STANDING_MAX = 1_000
 
@@ -24,6 +25,7 @@ class _Named(msgspec.Struct):
     step: str = ""
     item: str = ""
     policy: str = ""
+    forward: bool = False
 
 
 class _Opened(msgspec.Struct):
@@ -71,12 +73,15 @@ def _note(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
         failed = msgspec.json.decode(fact.body, type=_Named)
         if failed.policy == "end":
             _end(journal, End(fact.type, fact.id, failing=True))
-        elif failed.policy == "hold":
-            _stand(journal, failed)
+        elif failed.policy == "hold" and journal.end is None:
+            _stand(journal, failed, forward=True)
     elif fact.type == engine(CompensationStuck):
-        _stand(journal, msgspec.json.decode(fact.body, type=_Named))
+        stuck = msgspec.json.decode(fact.body, type=_Named)
+        _stand(journal, stuck, stuck.forward)
     elif fact.type == engine(ItemResumed):
         return _resume(journal, view, msgspec.json.decode(fact.body, type=_Named), fact.at)
+    elif fact.type in (engine(ItemResolved), engine(ItemSkipped)):
+        _free(journal, view, msgspec.json.decode(fact.body, type=_Named))
     return []
 
 
@@ -95,14 +100,16 @@ def _open(journal: Journal, view: View, fact: Fact) -> None:
         journal.close(fact.at)
 
 
-def _stand(journal: Journal, named: _Named) -> None:
+def _stand(journal: Journal, named: _Named, forward: bool) -> None:
     if named.participant in journal.participants and len(journal.standing) < STANDING_MAX:
-        journal.standing[named.item] = Standing(named.participant, named.step)
+        journal.standing[named.item] = Standing(named.participant, named.step, forward)
 
 
 def _end(journal: Journal, end: End) -> None:
     if journal.end is None:
         journal.end = end
+        # What stood still before the end is given up by it, and undone.
+        journal.standing = {}
 
 
 def _trigger(journal: Journal, step: Step, fact: Fact) -> None:
@@ -153,6 +160,15 @@ def _resume(journal: Journal, view: View, named: _Named, at: float) -> list[Utte
         del journal.items[item.id]
         return []
     return [compensation_stuck(journal, view, item, item.cause or f"no step is called {item.step}")]
+
+
+def _free(journal: Journal, view: View, named: _Named) -> None:
+    """The stuck compensation is over, whether or not it is deployed; what it was to undo is owed no more."""
+    journal.standing.pop(named.item, None)
+    item = journal.items.get(named.item)
+    if named.participant == view.participant and item is not None and item.state == "stuck" and item.undoes:
+        del journal.items[item.id]
+        journal.done = [done for done in journal.done if done.item != item.undoes]
 
 
 def lacks_legs(item: Item, step: Step) -> bool:

@@ -69,10 +69,11 @@ class End(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A held or stuck item anywhere in the saga, as the log tells of it."""
+    """A held or stuck item anywhere in the saga, as the log tells of it; `forward` if it is no compensation."""
 
     participant: str
     step: str
+    forward: bool = False
 
 
 class Journal(msgspec.Struct, omit_defaults=True):

@@ -1,4 +1,8 @@
-"""PURE: the door's answers that need no step: to a saga that is not, has begun, or has ended; and to a redrive."""
+"""PURE: the door's answers that need no step: to a saga that is not, has begun, or has ended; and to who frees an item.
+
+What stands still can be retried. A compensation that is stuck can also be resolved or skipped; a step cannot, for what
+follows it would wait for a fact that nobody says.
+"""
 
 import msgspec
 
@@ -6,8 +10,26 @@ from consumers.runtime.finishing import Outcome, Spoke
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.view import View
-from schemas.engine import CommandRefused, ItemResumed, ResumeStep, RetryItem, StepResumed
+from schemas.engine import (
+    CommandRefused,
+    EngineEvent,
+    ItemCommand,
+    ItemResolved,
+    ItemResumed,
+    ItemSkipped,
+    ResolveItem,
+    ResumeStep,
+    RetryItem,
+    SkipItem,
+    StepResumed,
+)
 from schemas.message import FailingEnd
+
+ANSWERS: dict[type[ItemCommand], type[EngineEvent]] = {
+    RetryItem: ItemResumed,
+    ResolveItem: ItemResolved,
+    SkipItem: ItemSkipped,
+}
 
 
 def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
@@ -20,9 +42,10 @@ def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
         return _refused(journal, item, f"there is no {view.graph.saga} {journal.saga_id}")
     if journal.participants and opens:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} was started before")
-    if journal.closed_at is None and item.message.type == view.engine_type(RetryItem):
+    asked = view.graph.schema.commands().get(item.message.type)
+    if journal.closed_at is None and asked is not None and issubclass(asked, ItemCommand):
         # A saga that is being undone has ended, and its compensations can stand still.
-        return _redriven(journal, item)
+        return _freed(journal, item, asked)
     if journal.end is not None or journal.closed_at is not None:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} has ended: {_ended_as(journal, view)}")
     return None
@@ -37,17 +60,18 @@ def _ended_as(journal: Journal, view: View) -> str:
     return "completed"
 
 
-def _redriven(journal: Journal, item: Item) -> Outcome:
+def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
     command = msgspec.json.decode(item.message.body, type=dict[str, str])
     standing = journal.standing.get(command["item"])
     if standing is None or (standing.participant, standing.step) != (command["participant"], command["step"]):
         return _refused(journal, item, f"nothing stands still under {command['participant']} {command['item']}")
-    resumed = ItemResumed(
-        saga_id=journal.saga_id, participant=standing.participant, step=standing.step, item=command["item"]
-    )
-    # Two redrives in a row must not both be said before the log tells of the first.
+    if asked is not RetryItem and (standing.forward or not journal.is_failing):
+        reason = f"{standing.step} is a step, no compensation: it can only be retried, once its cause is mended"
+        return _refused(journal, item, reason)
+    # Two of these in a row must not both be said before the log tells of the first.
     del journal.standing[command["item"]]
-    return Spoke(resumed)
+    # The answer has the command's fields; those that only explain a retry are left out.
+    return Spoke(ANSWERS[asked].model_validate(command))
 
 
 def _resumed(journal: Journal, view: View, item: Item) -> Outcome:

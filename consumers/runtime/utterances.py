@@ -80,6 +80,7 @@ def compensation_stuck(journal: Journal, view: View, item: Item, cause: str) -> 
         item=item.id,
         attempts=item.attempt,
         cause=cause,
+        forward=item.undoes is None,
     )
     return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at)
 

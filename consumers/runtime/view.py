@@ -5,7 +5,16 @@ from functools import cached_property
 
 from consumers.runtime.graph import Graph, Step, Undo
 from schemas.engine import CompensationStuck as Stuck
-from schemas.engine import EngineEvent, ItemResumed, ResumeStep, RetryItem, Settled, StepFailed, StepResumed
+from schemas.engine import (
+    EngineCommand,
+    EngineEvent,
+    ItemResolved,
+    ItemResumed,
+    ItemSkipped,
+    Settled,
+    StepFailed,
+    StepResumed,
+)
 from schemas.message import Completion, Event, FailingEnd, Opening
 
 
@@ -45,9 +54,9 @@ class View:
             frozenset() if self.is_door else frozenset(kind.encode() for kind in self.kinds.keys() - self.of_interest)
         )
 
-    def engine_type(self, kind: type[EngineEvent | RetryItem | ResumeStep]) -> str:
+    def engine_type(self, kind: type[EngineEvent | EngineCommand]) -> str:
         """The wire type of an engine message in this saga kind."""
-        return f"{self.graph.saga}.{kind.suffix}"
+        return kind.type_in(self.graph.saga)
 
 
 def view_of(graph: Graph, participant: str) -> View:
@@ -64,7 +73,16 @@ def view_of(graph: Graph, participant: str) -> View:
     completions = frozenset(wire_type for wire_type in events if graph.is_a(wire_type, Completion))
     ends = completions | {wire_type for wire_type in events if graph.is_a(wire_type, FailingEnd)}
     openings = frozenset(wire_type for wire_type in events if graph.is_a(wire_type, Opening))
-    engine = {f"{graph.saga}.{kind.suffix}" for kind in (Settled, StepFailed, Stuck, ItemResumed, StepResumed)}
+    telling: tuple[type[EngineEvent], ...] = (
+        Settled,
+        StepFailed,
+        Stuck,
+        ItemResumed,
+        ItemResolved,
+        ItemSkipped,
+        StepResumed,
+    )
+    engine = {kind.type_in(graph.saga) for kind in telling}
     # The door goes on only when it has heard its own last word.
     own = {wire_type for step in steps.values() for wire_type in step.says} if participant == graph.door else set()
     heard = {wire_type for wire_type, listening in hearers.items() if listening}

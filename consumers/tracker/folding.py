@@ -7,7 +7,16 @@ import msgspec
 
 from consumers.runtime.graph import Graph, Step
 from producers.headers import Heard
-from schemas.engine import CompensationStuck, EngineEvent, ItemResumed, Settled, StepDelayed, StepFailed
+from schemas.engine import (
+    CompensationStuck,
+    EngineEvent,
+    ItemResolved,
+    ItemResumed,
+    ItemSkipped,
+    Settled,
+    StepDelayed,
+    StepFailed,
+)
 from schemas.message import CompensatingEvent, Completion, Event, FailingEnd, Message, Opening, Question, Refusal
 from schemas.status import SagaState, SagaStatus, StepState, StepStatus
 
@@ -25,6 +34,7 @@ class TrackedStep(msgspec.Struct, omit_defaults=True):
     ended_at: float | None = None
     said: str | None = None
     item: str | None = None
+    participant: str = ""
 
 
 class Tracked(msgspec.Struct, omit_defaults=True):
@@ -43,6 +53,7 @@ class Tracked(msgspec.Struct, omit_defaults=True):
     waiting_for: str | None = None
     deadline: float | None = None
     cause: str | None = None
+    end_cause: str | None = None
     standing: dict[str, SagaState] = msgspec.field(default_factory=dict)
     end: str | None = None
     outcome: str | None = None
@@ -81,12 +92,19 @@ def fold(tracked: Tracked, graph: Graph, heard: Heard, event: Event, at: float, 
             elif event.policy == "end":
                 _end(tracked, heard.type, event, f"{event.step}: {event.cause}")
         case CompensationStuck():
+            _know(tracked, graph, event.step, event.participant)
             _update(tracked, graph, event.step, "stuck", event.attempts, event.item)
             tracked.standing[event.item] = "stuck"
             tracked.cause = f"{event.step}: {event.cause}"
         case ItemResumed():
             tracked.standing.pop(event.item, None)
             _update(tracked, graph, event.step, "running", None, event.item)
+        case ItemResolved() | ItemSkipped():
+            tracked.standing.pop(event.item, None)
+            freed: StepState = "undone" if isinstance(event, ItemResolved) else "skipped"
+            _update(tracked, graph, event.step, freed, None, None)
+            if "stuck" not in tracked.standing.values():
+                tracked.cause = tracked.end_cause
         case Settled():
             is_news = event.participant in tracked.participants and event.participant not in tracked.settled
             if tracked.end is not None and is_news:
@@ -117,7 +135,8 @@ def _take_back(tracked: Tracked, graph: Graph, event: CompensatingEvent) -> None
 def _end(tracked: Tracked, wire_type: str, event: Event, cause: str | None) -> None:
     if tracked.end is not None:
         return
-    tracked.end, tracked.cause = wire_type, cause and cause[:CAUSE_CHARACTERS_MAX]
+    tracked.end = wire_type
+    tracked.cause = tracked.end_cause = cause and cause[:CAUSE_CHARACTERS_MAX]
     # As text: a number in it may be larger than the state's encoding knows.
     tracked.outcome = json.dumps({"type": wire_type} | event.model_dump(mode="json", exclude={"saga_id"}))
     for step in tracked.steps.values():
@@ -149,12 +168,21 @@ def _start_hearers(tracked: Tracked, graph: Graph, heard: Heard, at: float) -> N
 def _update(
     tracked: Tracked, graph: Graph, name: str, state: StepState, attempts: int | None, item: str | None
 ) -> None:
-    owners = [step.name for step in graph.steps.values() if name in (step.name, step.undo.name if step.undo else "")]
-    for owner in owners:
+    for owner in _owners(graph, name) or {name} & tracked.steps.keys():
         step = tracked.steps.setdefault(owner, TrackedStep())
         step.state, step.item = state, item
         if attempts is not None:
             step.attempts = attempts
+
+
+def _owners(graph: Graph, name: str) -> list[str]:
+    return [step.name for step in graph.steps.values() if name in (step.name, step.undo.name if step.undo else "")]
+
+
+def _know(tracked: Tracked, graph: Graph, name: str, participant: str) -> None:
+    """Tell of a step that is not in this build under its own name, or nobody could free it."""
+    if not _owners(graph, name) and len(tracked.steps) < EVENTS_MAX:
+        tracked.steps.setdefault(name, TrackedStep(participant=participant))
 
 
 def state_of(tracked: Tracked, graph: Graph) -> SagaState:
@@ -185,7 +213,14 @@ def status_of(tracked: Tracked, graph: Graph) -> SagaStatus:
         state=state,
         progress_percent=progress,
         steps=[
-            _step_status(step, tracked.steps[step.name]) for step in graph.steps.values() if step.name in tracked.steps
+            _step_status(step.name, step.participant, tracked.steps[step.name])
+            for step in graph.steps.values()
+            if step.name in tracked.steps
+        ]
+        + [
+            _step_status(name, step.participant, step)
+            for name, step in tracked.steps.items()
+            if name not in graph.steps
         ],
         waiting_for=tracked.waiting_for,
         cause=tracked.cause,
@@ -202,10 +237,10 @@ def _is_milestone(step: Step, graph: Graph) -> bool:
     return (step.opens or not step.hears_commands) and not all(graph.is_a(kind, FailingEnd) for kind in step.says)
 
 
-def _step_status(step: Step, tracked: TrackedStep) -> StepStatus:
+def _step_status(name: str, participant: str, tracked: TrackedStep) -> StepStatus:
     return StepStatus(
-        name=step.name,
-        participant=step.participant,
+        name=name,
+        participant=participant,
         state=tracked.state,
         attempts=tracked.attempts,
         started_at=None if tracked.started_at is None else _moment(tracked.started_at),

@@ -45,6 +45,28 @@ def stuck_retry(
     raise typer.Exit(stuck.stuck_retry(settings(), saga_id, item, reason, as_json))
 
 
+@stuck_verbs.command(name="resolve")
+def stuck_resolve(
+    saga_id: SagaId,
+    evidence: Annotated[str, typer.Option(help="What was done by hand, and where it can be seen.", show_default=False)],
+    item: Annotated[str | None, typer.Option(help="Only this item; all that stand still otherwise.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Count a stuck compensation as done: you have undone it by hand."""
+    raise typer.Exit(stuck.stuck_resolve(settings(), saga_id, item, evidence, as_json))
+
+
+@stuck_verbs.command(name="skip")
+def stuck_skip(
+    saga_id: SagaId,
+    reason: Annotated[str, typer.Option(help="Why what it should have undone may stay.", show_default=False)],
+    item: Annotated[str | None, typer.Option(help="Only this item; all that stand still otherwise.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a stuck compensation up; the saga goes on without it."""
+    raise typer.Exit(stuck.stuck_skip(settings(), saga_id, item, reason, as_json))
+
+
 @topics_verbs.command(name="plan")
 def topics_plan(as_json: Json = False) -> None:
     """Show what is missing on the cluster; change nothing."""

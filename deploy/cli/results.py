@@ -95,7 +95,8 @@ def words_of(status: SagaStatus, settings: Settings, records: int | None) -> lis
     if "email" in links and settings.smtp_url is None:
         lines.append(f"  {'mail':<{width}}  {settings.home / 'mail'}")
     if status.state in STANDING_STATES:
-        lines.append(f"  `soma stuck retry {printable(status.saga_id)}` tries again once the cause is mended")
+        again = f"`soma stuck retry {printable(status.saga_id)}` tries again once the cause is mended"
+        lines.append(f"  {again}; `soma stuck list` has every verb")
     if records is not None:
         lines.append(f"  ClickHouse holds {records} records of it")
     return lines

@@ -82,6 +82,8 @@ def print_status(one: SagaStatus) -> None:
         if value is not None:
             console.print(Text(f"  {name}: {printable(value)}"))
     if one.state in STANDING_STATES:
-        console.print(Text(f"  `soma stuck retry {printable(one.saga_id)}` tries again"))
+        console.print(
+            Text(f"  `soma stuck retry {printable(one.saga_id)}` tries again; `soma stuck list` has every verb")
+        )
     elif one.state not in FINAL_STATES and one.waiting_for:
         console.print(Text(f"  `soma approve {printable(one.saga_id)}` or `soma reject {printable(one.saga_id)}`"))

@@ -1,5 +1,6 @@
-"""`soma stuck list|retry`: the sagas that stand still, and the verb that frees them."""
+"""`soma stuck list|retry|resolve|skip`: the sagas that stand still, and the verbs that free them."""
 
+import shlex
 from dataclasses import asdict, dataclass
 
 from deploy.cli.publish import tell
@@ -8,7 +9,7 @@ from deploy.cli.tables import print_rows
 from deploy.cli.talking import Invalid, ask, chosen, printable, show, talk
 from producers.client import Client
 from producers.settings import Settings
-from schemas.engine import RetryItem
+from schemas.engine import EngineCommand, ResolveItem, RetryItem, SkipItem
 from schemas.status import STANDING_STATES, SagaStatus
 
 COLUMNS = ("saga_id", "state", "participant", "step", "item", "cause", "freed_by")
@@ -16,7 +17,10 @@ COLUMNS = ("saga_id", "state", "participant", "step", "item", "cause", "freed_by
 
 @dataclass(frozen=True)
 class StandingItem:
-    """One item that a person must free. `step` is the item's own: the undo's name where a compensation is stuck."""
+    """One item that a person must free. `step` is the item's own: the undo's name where a compensation is stuck.
+
+    `freed_by` has the command lines that free it, joined by " | ".
+    """
 
     saga_id: str
     saga: str
@@ -39,11 +43,20 @@ def standing_in(status: SagaStatus) -> list[StandingItem]:
             step=step.item.partition("/")[0],
             item=step.item,
             cause=status.cause or "",
-            freed_by=f"soma stuck retry {status.saga_id} --item {step.item}",
+            freed_by=" | ".join(_verbs(status, step.state, step.item)),
         )
         for step in status.steps
         if status.state in STANDING_STATES and step.state in STANDING_STATES and step.item
     ]
+
+
+def _verbs(status: SagaStatus, state: str, item: str) -> list[str]:
+    named = shlex.join([status.saga_id, "--item", item])
+    verbs = [f"soma stuck retry {named}"]
+    if state == "stuck" and status.outcome is not None:
+        # It is a compensation, for the saga has ended: what it should undo can be undone by hand, or stay.
+        verbs += [f"soma stuck resolve {named} --evidence TEXT", f"soma stuck skip {named} --reason TEXT"]
+    return verbs
 
 
 def stuck_list(settings: Settings, saga: str | None, as_json: bool) -> int:
@@ -66,13 +79,38 @@ def stuck_list(settings: Settings, saga: str | None, as_json: bool) -> int:
 
 
 def stuck_retry(settings: Settings, saga_id: str, item: str | None, reason: str, as_json: bool) -> int:
-    """Ask for another attempt at one item of the saga, or at all that stand still, and wait for the answers; blocks.
+    """Ask for another attempt at one item of the saga, or at all that stand still; see `_free` for what it returns."""
+    return _free(settings, RetryItem, saga_id, item, {"reason": reason}, as_json)
 
-    Returns 0 when all go on, 1 when one is refused, 2 where nothing stands still, 3 where Kafka or an answer does not
-    come in time.
+
+def stuck_resolve(settings: Settings, saga_id: str, item: str | None, evidence: str, as_json: bool) -> int:
+    """Say that a stuck compensation was done by hand, or all of the saga; see `_free` for what it returns."""
+    return _free(settings, ResolveItem, saga_id, item, {"evidence": evidence}, as_json)
+
+
+def stuck_skip(settings: Settings, saga_id: str, item: str | None, reason: str, as_json: bool) -> int:
+    """Give a stuck compensation up, or all of the saga; see `_free` for what it returns."""
+    return _free(settings, SkipItem, saga_id, item, {"reason": reason}, as_json)
+
+
+def _free(
+    settings: Settings,
+    verb: type[EngineCommand],
+    saga_id: str,
+    item: str | None,
+    words: dict[str, str],
+    as_json: bool,
+) -> int:
+    """Publish the command for one item or for all that stand still, and wait for the answers; blocks.
+
+    Returns 0 when all go on, 1 when one is refused, 2 where nothing stands still or the words are missing, 3 where
+    Kafka or an answer does not come in time.
     """
 
     async def work(client: Client) -> int:
+        for option, text in words.items():
+            if verb is not RetryItem and not text.strip():
+                raise Invalid(f"--{option} is empty: it is what tells others why the item was freed")
         status = await status_of(client, chosen(settings, None), saga_id)
         wanted = [one for one in standing_in(status) if item in (None, one.item)]
         if not wanted:
@@ -80,8 +118,8 @@ def stuck_retry(settings: Settings, saga_id: str, item: str | None, reason: str,
             raise Invalid(f"{named}{printable(saga_id)} does not stand still; `soma stuck list` lists what does")
         exit_code = 0
         for one in wanted:
-            body = {"participant": one.participant, "step": one.step, "item": one.item, "reason": reason}
-            published, answer = await ask(client, one.saga, f"{one.saga}.{RetryItem.suffix}", saga_id, body)
+            body = {"participant": one.participant, "step": one.step, "item": one.item} | words
+            published, answer = await ask(client, one.saga, verb.type_in(one.saga), saga_id, body)
             exit_code = max(exit_code, tell(published, answer, as_json))
         return exit_code
 

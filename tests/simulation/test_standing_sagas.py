@@ -40,9 +40,14 @@ def standing_item(world: CampaignWorld, state: str) -> tuple[str, str, str]:
 
 def retry(world: CampaignWorld, state: str, message_id: str) -> None:
     """Ask the door to try the standing item again."""
+    free(world, state, "retry", message_id)
+
+
+def free(world: CampaignWorld, state: str, verb: str, message_id: str, **words: str) -> None:
+    """Ask the door to free the standing item."""
     participant, step, item = standing_item(world, state)
-    body = {"participant": participant, "step": step, "item": item}
-    world.publish("campaign.item.retry", SAGA, body, message_id)
+    body = {"participant": participant, "step": step, "item": item} | words
+    world.publish(f"campaign.item.{verb}", SAGA, body, message_id)
 
 
 def answer(world: CampaignWorld, message_id: str) -> list[str]:
@@ -61,6 +66,43 @@ def test_a_compensation_that_spends_its_budget_stands_stuck_until_it_is_retried(
     world.run_until(lambda: world.state(SAGA) == "compensated")
     assert world.outside.standing == set()
     assert world.said_twice() == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "left"),
+    [("resolve", {"evidence": "deleted by hand"}, "undone"), ("skip", {"reason": "may stay"}, "skipped")],
+)
+def test_a_stuck_compensation_that_is_freed_leaves_the_saga_to_settle(
+    world_with: WorldWith, verb: str, words: dict[str, str], left: str
+) -> None:
+    world = world_with(undo_picture=99)
+    world.outside.refuse = {"page"}
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    world.run_until(lambda: world.state(SAGA) == "stuck")
+    for message_id in ("free", "free", "again"):
+        free(world, "stuck", verb, message_id, **words)
+    world.run_until(lambda: world.state(SAGA) == "compensated")
+    world.run_until(lambda: bool(answer(world, "again")))
+    assert answer(world, "free") == [f"campaign.item.{'resolved' if verb == 'resolve' else 'skipped'}"]
+    assert answer(world, "again") == ["campaign.command.refused"]
+    status = world.status(SAGA)
+    assert status is not None
+    states = {step["name"]: step["state"] for step in status["steps"]}
+    assert (states["design_assets"], states["draft_content"]) == (left, "undone")
+    assert {what for what, _ in world.outside.standing} == {"picture"}
+    assert world.said_twice() == []
+
+
+def test_a_held_step_can_neither_be_resolved_nor_skipped(world_with: WorldWith) -> None:
+    world = world_with(mail=8)
+    world.publish("campaign.start", SAGA, WITHOUT_REVIEW)
+    world.run_until(lambda: world.state(SAGA) == "held")
+    free(world, "held", "resolve", "resolve", evidence="sent by hand")
+    free(world, "held", "skip", "skip", reason="not wanted")
+    world.run_until(lambda: bool(answer(world, "skip")))
+    assert answer(world, "resolve") == answer(world, "skip") == ["campaign.command.refused"]
+    retry(world, "held", "retry")
+    world.run_until(lambda: world.state(SAGA) == "completed")
 
 
 @pytest.mark.parametrize("seed", range(10))

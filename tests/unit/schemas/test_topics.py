@@ -3,7 +3,16 @@
 import pytest
 
 from schemas import campaign
-from schemas.engine import ENGINE_COMMANDS, ENGINE_EVENTS, EngineEvent, RetryItem, Settled, engine_messages
+from schemas.engine import (
+    ENGINE_COMMANDS,
+    ENGINE_EVENTS,
+    EngineEvent,
+    ResolveItem,
+    RetryItem,
+    Settled,
+    SkipItem,
+    engine_messages,
+)
 from schemas.message import Command, CompensatingEvent, Completion, Event, FailingEnd, Message, Opening, Question
 from schemas.status import FINAL_STATES
 from schemas.topics import SagaTopics, catalogue, messages_in, schema_of, state_topic
@@ -51,6 +60,8 @@ def test_the_engines_own_events_are_in_every_saga(name: str) -> None:
     for kind in ENGINE_EVENTS:
         assert messages[kind.type_in(name)] is kind
     assert messages[f"{name}.item.retry"] is RetryItem
+    assert messages[f"{name}.item.resolve"] is ResolveItem
+    assert messages[f"{name}.item.skip"] is SkipItem
 
 
 def test_the_engines_own_events_have_no_type_of_their_own() -> None:

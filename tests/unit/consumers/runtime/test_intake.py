@@ -78,7 +78,8 @@ def test_a_command_without_a_type_becomes_a_dead_letter() -> None:
 def test_a_command_of_an_unknown_type_is_told_which_there_are() -> None:
     letter = letter_for(GOOD, wire_type="order.plaice")
     assert letter["reason"] == (
-        "no such command: 'order.plaice'; there are order.cancel, order.item.retry, order.place, order.step.resume"
+        "no such command: 'order.plaice'; there are"
+        " order.cancel, order.item.resolve, order.item.retry, order.item.skip, order.place, order.step.resume"
     )
 
 

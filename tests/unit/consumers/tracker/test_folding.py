@@ -21,7 +21,9 @@ from schemas.engine import (
     CommandRefused,
     CompensationStuck,
     EngineEvent,
+    ItemResolved,
     ItemResumed,
+    ItemSkipped,
     Settled,
     StepDelayed,
     StepFailed,
@@ -317,6 +319,48 @@ def test_a_stuck_saga_compensates_again_when_it_is_resumed() -> None:
     assert log.hears(resumed("release_stock"), DESK, "retry")["state"] == "compensating"
     log.hears(StockReleased(saga_id=SAGA), STORE, "order.stock.reserved")
     assert log.settles(*EVERYBODY)["state"] == "expired"
+
+
+@pytest.mark.parametrize(
+    ("freed", "state"),
+    [
+        (
+            ItemResolved(
+                saga_id=SAGA, participant=STORE, step="release_stock", item="release_stock/x", evidence="ticket 7"
+            ),
+            "undone",
+        ),
+        (
+            ItemSkipped(saga_id=SAGA, participant=STORE, step="release_stock", item="release_stock/x", reason="sold"),
+            "skipped",
+        ),
+    ],
+    ids=["resolved", "skipped"],
+)
+def test_a_stuck_saga_goes_on_when_its_compensation_is_freed(freed: EngineEvent, state: str) -> None:
+    log = stuck_log()
+    status = log.hears(freed, DESK, "free")
+    assert (status["state"], status["cause"]) == ("compensating", None)
+    assert (step(status, "reserve_stock")["state"], step(status, "reserve_stock")["item"]) == (state, None)
+    assert log.settles(*EVERYBODY)["state"] == "expired"
+
+
+def test_a_saga_with_two_stuck_compensations_is_stuck_until_both_are_freed() -> None:
+    log = stuck_log()
+    log.hears(stuck("tear_label"), STORE, "tear_label/x/2", "stuck too")
+    freed = ItemSkipped(saga_id=SAGA, participant=STORE, step="tear_label", item="tear_label/x", reason="torn by hand")
+    status = log.hears(freed, DESK, "free")
+    assert (status["state"], step(status, "print_label")["state"]) == ("stuck", "skipped")
+
+
+def test_a_stuck_compensation_that_is_in_no_build_is_told_of_with_its_item_until_it_is_freed() -> None:
+    log = stuck_log()
+    log.hears(stuck("burn_label"), STORE, "burn_label/x/2", "stuck too")
+    told = step(log.statuses[-1], "burn_label")
+    assert (told["state"], told["participant"], told["item"]) == ("stuck", STORE, "burn_label/x")
+    freed = ItemSkipped(saga_id=SAGA, participant=STORE, step="burn_label", item="burn_label/x", reason="let it be")
+    told = step(log.hears(freed, DESK, "free"), "burn_label")
+    assert (told["state"], told["item"]) == ("skipped", None)
 
 
 def test_a_saga_that_is_held_is_no_longer_held_when_it_fails() -> None:

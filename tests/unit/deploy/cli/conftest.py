@@ -24,7 +24,7 @@ def status() -> MakeStatus:
                 state=step_state,  # type: ignore[arg-type]
                 started_at=NOON + timedelta(seconds=number),
                 ended_at=NOON + timedelta(seconds=number + 0.5) if step_state == "done" else None,
-                item=f"{name}/m1" if step_state in ("held", "delayed") else None,
+                item=f"{name}/m1" if step_state in ("held", "stuck", "delayed") else None,
             )
             for number, (name, step_state) in enumerate((steps or {}).items())
         ]

@@ -1,5 +1,6 @@
 """What stands still, how it is freed, and what a state means to whoever called us."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +46,20 @@ def test_a_stuck_compensation_is_freed_by_the_undos_name(status: MakeStatus) -> 
     known.steps[0].item = "discard_content/m1"
     (item,) = standing_in(known)
     assert (item.participant, item.step, item.item) == ("campaign.studio", "discard_content", "discard_content/m1")
+
+
+def test_a_stuck_compensation_is_listed_with_every_verb_that_frees_it(status: MakeStatus) -> None:
+    (item,) = standing_in(status("stuck", {"draft_content": "stuck"}, outcome={"type": "campaign.rejected"}))
+    assert item.freed_by.split(" | ") == [
+        "soma stuck retry one --item draft_content/m1",
+        "soma stuck resolve one --item draft_content/m1 --evidence TEXT",
+        "soma stuck skip one --item draft_content/m1 --reason TEXT",
+    ]
+
+
+def test_a_step_that_is_stuck_before_any_end_can_only_be_retried(status: MakeStatus) -> None:
+    (item,) = standing_in(status("stuck", {"draft_content": "stuck"}))
+    assert item.freed_by == "soma stuck retry one --item draft_content/m1"
 
 
 def test_a_saga_that_moves_has_nothing_to_free(status: MakeStatus) -> None:
@@ -94,12 +109,43 @@ def test_what_does_not_stand_still_is_not_retried(status: MakeStatus, monkeypatc
         retried(Recorded(status("running"), "event"), monkeypatch, None)
 
 
+def test_a_compensation_done_by_hand_is_told_with_its_evidence(
+    status: MakeStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = Recorded(status("stuck", {"draft_content": "stuck"}), "event")
+    talks_to(there, monkeypatch)
+    assert stuck.stuck_resolve(Settings(), "one", None, "ticket 7", as_json=False) == 0
+    named = {"participant": "campaign.studio", "step": "draft_content", "item": "draft_content/m1"}
+    assert there.said == [("campaign.item.resolve", named | {"evidence": "ticket 7"})]
+
+
+def test_a_compensation_given_up_is_told_with_its_reason(status: MakeStatus, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = Recorded(status("stuck", {"draft_content": "stuck"}), "refused")
+    talks_to(there, monkeypatch)
+    assert stuck.stuck_skip(Settings(), "one", "draft_content/m1", "it may stay", as_json=False) == 1
+    named = {"participant": "campaign.studio", "step": "draft_content", "item": "draft_content/m1"}
+    assert there.said == [("campaign.item.skip", named | {"reason": "it may stay"})]
+
+
+@pytest.mark.parametrize("verb", [stuck.stuck_resolve, stuck.stuck_skip])
+def test_nothing_is_resolved_or_skipped_without_a_word(
+    status: MakeStatus, monkeypatch: pytest.MonkeyPatch, verb: Callable[..., int]
+) -> None:
+    there = Recorded(status("stuck", {"draft_content": "stuck"}), "event")
+    talks_to(there, monkeypatch)
+    with pytest.raises(Invalid, match="is empty"):
+        verb(Settings(), "one", None, "  ", as_json=False)
+    assert there.said == []
+
+
 def body_for(step: str) -> dict[str, str]:
     return {"participant": "campaign.studio", "step": step, "item": f"{step}/m1", "reason": "mended"}
 
 
 def retried(there: Recorded, monkeypatch: pytest.MonkeyPatch, item: str | None) -> int:
-    import asyncio
-
-    monkeypatch.setattr(stuck, "talk", lambda settings, work: asyncio.run(work(there)))
+    talks_to(there, monkeypatch)
     return stuck.stuck_retry(Settings(), "one", item, "mended", as_json=False)
+
+
+def talks_to(there: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stuck, "talk", lambda settings, work: asyncio.run(work(there)))
