@@ -19,6 +19,7 @@ from producers.errors import NotReachable, Unreadable
 from producers.headers import COMMAND_BYTES_MAX, body_of, headers_for, read, traceparent_of
 from producers.records import Record, partition_of
 from producers.settings import Settings
+from producers.tolerant_records import tolerate_header_names
 from schemas.dead_letter import DeadLetter
 from schemas.status import SagaStatus
 from schemas.topics import SagaTopics
@@ -198,6 +199,7 @@ class Client:
     @asynccontextmanager
     async def _reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
         """A reader of committed records, from these offsets on; what retention has removed is passed over."""
+        tolerate_header_names()
         reader = AIOKafkaConsumer(
             **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
         )

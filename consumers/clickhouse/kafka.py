@@ -10,6 +10,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from producers.cluster import connection
 from producers.settings import Settings
+from producers.tolerant_records import tolerate_header_names
 from schemas.topics import SagaSchema
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def new_consumer(settings: Settings, instance: str | None = None, group: str = G
 
     `instance` makes it a static member: after a crash the next one of that name gets the partitions at once.
     """
+    tolerate_header_names()
     return AIOKafkaConsumer(
         **connection(settings),
         group_id=group,

@@ -17,6 +17,7 @@ from consumers.runtime.memory import Memory
 from consumers.runtime.runners import RunItem
 from producers.errors import PositionLost
 from producers.records import Record
+from producers.tolerant_records import tolerate_header_names
 from schemas.topics import SagaTopics, state_topic
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
 
     def __init__(self, role: Role, host: Host, connection: dict[str, Any], member: str) -> None:
         self.role, self._host, self._connection = role, host, connection
+        tolerate_header_names()
         self._consumer = AIOKafkaConsumer(
             **connection,
             group_id=role.name,

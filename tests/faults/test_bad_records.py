@@ -1,10 +1,15 @@
 """Nothing that anyone can publish stops a worker: each record ends as a dead letter or as a documented answer."""
 
+import asyncio
 import json
 import time
+from functools import partial
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer import message_accumulator
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from confluent_kafka import Producer
 
 from producers.records import partition_of
@@ -85,6 +90,57 @@ def test_a_command_is_understood_however_its_publisher_compresses(hub: Hub, code
     producer.produce(TOPICS.commands, body, saga.encode(), headers=headers)
     producer.flush(10)
     eventually(lambda: hub.answers(f"packed-{saga}") == ["campaign.command.refused"], seconds=20)
+
+
+class OddName(str):
+    """The name of a header as no other client but raw librdkafka writes it: two bytes of it are no UTF-8."""
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return super().encode() + b"\xff\xfe"
+
+
+@pytest.fixture
+def odd_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have aiokafka's producer use its Python builder, which asks the name for its bytes."""
+    monkeypatch.setattr(message_accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+
+
+async def write_batches(hub: Hub, topic: str, codec: str | None, saga: str, count: int) -> None:
+    """Batches of three in every partition; the name of a header of the second record is odd."""
+    producer = AIOKafkaProducer(bootstrap_servers=hub.addresses["kafka"], compression_type=codec)
+    async with producer:
+        for number in range(count):
+            builder = producer.create_batch()
+            for name in ("odd", OddName("odd"), "odd"):
+                headers = [("ce_type", b"campaign.begin"), (name, b"x")]
+                builder.append(key=f"{saga}-{number}".encode(), value=b"{}", timestamp=None, headers=headers)
+            await (await producer.send_batch(builder, topic, partition=number % 4))
+
+
+@pytest.mark.usefixtures("odd_names")
+@pytest.mark.parametrize("topic", [TOPICS.commands, TOPICS.events])
+@pytest.mark.parametrize("codec", [None, "zstd"])
+def test_a_header_name_that_is_not_utf8_stops_nobody(hub: Hub, topic: str, codec: str | None) -> None:
+    odd, good = names(2, seed=time.time_ns())
+    asyncio.run(write_batches(hub, topic, codec, odd, count=8))
+
+    def letters() -> list[dict[str, Any]]:
+        return [one.body for one in hub.records(TOPICS.dead) if (one.key or "").startswith(odd)]
+
+    eventually(lambda: len(letters()) == 24, seconds=20)
+    if topic == TOPICS.events:
+        # A command on another partition than its key's is forwarded, with those headers only that say something.
+        assert sum(r"odd\xff\xfe" in letter["headers"] for letter in letters()) == 8
+    others = {partition_of(f"{good}-{number}".encode(), 4): f"{good}-{number}" for number in range(32)}
+    assert len(others) == 4
+    for other in others.values():
+        hub.publish("campaign.approve", other, {"reviewer": "ada"}, f"good-{other}")
+    for other in others.values():
+        eventually(partial(has_answer, hub, f"good-{other}"), seconds=20)
+
+
+def has_answer(hub: Hub, message_id: str) -> bool:
+    return hub.answers(message_id) == ["campaign.command.refused"]
 
 
 def test_every_bad_record_reaches_clickhouse_as_well(hub: Hub) -> None:

@@ -72,7 +72,11 @@ class Witness:
 def _seen(message: Message) -> Seen:
     # The library's hints allow for what a consumed message never is.
     raw: Any = message
-    headers = {name: (value or b"").decode(errors="replace") for name, value in raw.headers() or ()}
+    try:
+        headers = {name: (value or b"").decode(errors="replace") for name, value in raw.headers() or ()}
+    except (SystemError, UnicodeDecodeError):
+        # The library cannot read the headers of a record if the name of one of them is not UTF-8.
+        headers = {}
     key = (raw.key() or b"").decode(errors="replace")
     return Seen(raw.topic(), raw.partition(), raw.offset(), key, raw.value(), headers)
 
@@ -87,11 +91,11 @@ def committed(bootstrap_servers: str, topics: Iterable[str]) -> list[Seen]:
 
 
 def said_twice(records: Iterable[Seen]) -> list[tuple[str, str, str, str]]:
-    """Every (saga, type, source, causation) that was said more than once."""
+    """Every (saga, type, source, causation) that was said more than once; an outsider's words have no source."""
     said = Counter(
         (record.key, record.headers["ce_type"], record.headers["ce_source"], record.headers.get("ce_causationid", ""))
         for record in records
-        if record.topic.endswith(".events")
+        if record.topic.endswith(".events") and record.headers.get("ce_source")
     )
     return [words for words, count in said.items() if count > 1]
 
