@@ -1,24 +1,21 @@
 """PURE: the tracker's memory of one lane: every open saga's standing. It starts no items, it only hears and says."""
 
-import re
-from datetime import datetime
+import sys
 
 import msgspec
-from pydantic import ValidationError
 
 from consumers.runtime.finishing import Outcome
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
 from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
-from consumers.tracker.folding import Tracked, fold, opened, status_of
-from producers.errors import Unreadable
-from producers.headers import HEARD_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of, headers_for, read, traceparent_of
+from consumers.tracker.folding import Tracked, fold, opened
+from consumers.tracker.meanings import Meanings
+from consumers.tracker.reading import Entry, Reader
+from consumers.tracker.telling import Teller
+from producers.headers import ID_CHARACTERS_MAX
 from producers.records import Headers, Outgoing, Record
-from schemas.engine import EngineEvent
-from schemas.message import Event, Opening
-
-YEAR_3000_SECONDS = 32_503_680_000
+from schemas.message import Opening
 
 
 def tracker_of(saga: str) -> str:
@@ -27,58 +24,67 @@ def tracker_of(saga: str) -> str:
 
 
 class TrackerLedger(Memory):
-    """See the module. A saga that has ended shrinks to a marker; its last status stays in the compacted topic."""
+    """See the module. Of an ended saga only the moment is kept; its last status stays in the compacted topic."""
 
     def __init__(self, graph: Graph, partition: int) -> None:
-        self._graph, self._partition = graph, partition
-        self._topics, self._name = graph.schema.topics, tracker_of(graph.saga)
+        self._partition, self._topics = partition, graph.schema.topics
+        self._meanings = Meanings(graph)
+        self._reader, self._teller = Reader(self._meanings), Teller(self._meanings, tracker_of(graph.saga))
         self._open: dict[str, Tracked] = {}
-        self._changed: dict[str, Tracked | None] = {}
-        self._told: list[Tracked] = []
+        self._closed: dict[str, float] = {}
+        self._changed: set[str] = set()
+        self._ended: list[Outgoing] = []
+        self._decoder = msgspec.msgpack.Decoder(Tracked | float)
+        self._encoder = msgspec.msgpack.Encoder()
 
     @property
     def inputs(self) -> tuple[str, ...]:
         return (self._topics.events,)
 
     def load(self, key: str, value: bytes | None) -> None:
+        self._open.pop(key, None)
+        self._closed.pop(key, None)
         if value is None:
-            self._open.pop(key, None)
+            return
+        found = self._decoder.decode(value)
+        if isinstance(found, float):
+            self._closed[key] = found
         else:
-            self._open[key] = msgspec.msgpack.decode(value, type=Tracked)
+            # Ten thousand open sagas name the same few types and steps.
+            found.types = {message_id: sys.intern(wire_type) for message_id, wire_type in found.types.items()}
+            found.steps = {sys.intern(name): step for name, step in found.steps.items()}
+            for step in found.steps.values():
+                step.said = step.said and sys.intern(step.said)
+            self._open[key] = found
 
     def hear(self, record: Record, now: float, suspects: bool = False) -> None:
-        try:
-            heard = read(record, "")
-            kind = self._graph.schema.messages.get(heard.type)
-            if kind is None or not issubclass(kind, Event):
-                return
-            if len(heard.body) > HEARD_BYTES_MAX:
-                return
-            event = kind.model_validate(body_of(heard))
-        except (Unreadable, ValidationError):
+        entry = self._reader.entry(record)
+        if entry is None:
             return
-        found = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-        said_at = _seconds(found.get("ce_time"), record.at)
-        self._fold(heard, event, said_at, found, record)
-
-    def _fold(self, heard: Heard, event: Event, said_at: float, found: dict[str, str], record: Record) -> None:
-        tracked = self._open.get(heard.saga_id)
+        tracked = self._open.get(entry.saga_id)
         if tracked is None:
-            if not isinstance(event, Opening):
+            if not entry.meaning.opens or entry.saga_id in self._closed:
                 return
-            tracked = self._open[heard.saga_id] = opened(heard, event, said_at)
-        if tracked.closed_at is not None:
+        elif entry.id in tracked.types:
             return
-        if heard.id in tracked.types or _is_answer(event) or len(heard.id) > ID_CHARACTERS_MAX:
+        if len(entry.id) <= ID_CHARACTERS_MAX:
+            self._fold(entry, tracked, record)
+
+    def _fold(self, entry: Entry, tracked: Tracked | None, record: Record) -> None:
+        event = self._reader.event(entry)
+        if event is None:
             return
-        attempt = int(found["ce_attempt"]) if re.fullmatch(r"[0-9]{1,6}", found.get("ce_attempt", "")) else 1
-        fold(tracked, self._graph, heard, event, said_at, attempt, _seconds(found.get("ce_startedat"), said_at))
-        self._changed[heard.saga_id] = tracked
-        if tracked.is_closed(self._graph):
+        saga_id, said_at = entry.saga_id, entry.seconds("ce_time", record.at)
+        if tracked is None:
+            assert isinstance(event, Opening)
+            tracked = self._open[saga_id] = opened(self._meanings, entry, event, said_at)
+        fold(tracked, self._meanings, entry, event, said_at)
+        self._changed.add(saga_id)
+        if tracked.is_closed(self._meanings):
             # Its status is written now, before another saga may begin under the same id.
-            self._told.append(tracked)
-            marker = Tracked(heard.saga_id, tracked.started_at, tracked.updated_at, closed_at=record.at)
-            self._open[heard.saga_id] = self._changed[heard.saga_id] = marker
+            self._ended.append(self._status(saga_id, tracked))
+            del self._open[saga_id]
+            self._closed[saga_id] = record.at
 
     def has_news(self) -> bool:
         return bool(self._changed)
@@ -87,37 +93,28 @@ class TrackerLedger(Memory):
         return bool(self._changed)
 
     def take(self) -> Snapshot:
-        ending, self._told = self._told, []
-        changed, self._changed = self._changed, {}
-        told = ending + [tracked for tracked in changed.values() if tracked is not None and tracked.closed_at is None]
-        state = {
-            saga_id: None if tracked is None else msgspec.msgpack.encode(tracked)
-            for saga_id, tracked in changed.items()
-        }
-        return Snapshot([self._status(tracked) for tracked in told], state)
+        said, self._ended = self._ended, []
+        changed, self._changed = self._changed, set()
+        state: dict[str, bytes | None] = {}
+        for saga_id in changed:
+            tracked = self._open.get(saga_id)
+            if tracked is not None:
+                said.append(self._status(saga_id, tracked))
+                state[saga_id] = self._encoder.encode(tracked)
+            else:
+                closed_at = self._closed.get(saga_id)
+                state[saga_id] = None if closed_at is None else self._encoder.encode(closed_at)
+        return Snapshot(said, state)
 
-    def _status(self, tracked: Tracked) -> Outgoing:
-        wire_type = f"{self._graph.saga}.status"
-        message_id = f"{tracked.last}/status"
-        headers = headers_for(
-            wire_type=wire_type,
-            message_id=message_id,
-            source=self._name,
-            saga_id=tracked.saga_id,
-            at=tracked.updated_at,
-            correlation=tracked.saga_id,
-            causation=tracked.last,
-            tenant=tracked.tenant,
-            traceparent=traceparent_of(tracked.saga_id, message_id, f"00-{tracked.trace_id}-0-01"),
-        )
-        body = status_of(tracked, self._graph).model_dump_json().encode()
-        return Outgoing(self._topics.status, self._partition, tracked.saga_id.encode(), body, headers)
+    def _status(self, saga_id: str, tracked: Tracked) -> Outgoing:
+        headers, body = self._teller.headers(saga_id, tracked), self._teller.body(saga_id, tracked)
+        return Outgoing(self._topics.status, self._partition, saga_id.encode(), body, headers)
 
     def reopen(self, died: bool, now: float) -> None:
-        for saga_id, tracked in list(self._open.items()):
-            if tracked.closed_at is not None and tracked.closed_at < now - CLOSED_RETENTION_SECONDS:
-                del self._open[saga_id]
-                self._changed[saga_id] = None
+        for saga_id, closed_at in list(self._closed.items()):
+            if closed_at < now - CLOSED_RETENTION_SECONDS:
+                del self._closed[saga_id]
+                self._changed.add(saga_id)
 
     def fire(self, now: float) -> None:
         return
@@ -173,16 +170,3 @@ class TrackerLedger(Memory):
 
     def is_suspect(self, mark: tuple[str, str]) -> bool:
         return False
-
-
-def _is_answer(event: Event) -> bool:
-    """A refused command changes nothing of the saga."""
-    return isinstance(event, EngineEvent) and event.suffix == "command.refused"
-
-
-def _seconds(text: str | None, otherwise: float) -> float:
-    try:
-        seconds = datetime.fromisoformat(text).timestamp() if text else otherwise
-    except (ValueError, OverflowError, OSError):
-        return otherwise
-    return seconds if 0 <= seconds < YEAR_3000_SECONDS else otherwise

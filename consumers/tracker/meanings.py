@@ -1,0 +1,129 @@
+"""PURE: what every type of event means to the tracker, looked up once per graph and never again per event."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from consumers.runtime.graph import Graph, Step
+from schemas.engine import (
+    CommandRefused,
+    CompensationStuck,
+    EngineEvent,
+    ItemResolved,
+    ItemResumed,
+    ItemSkipped,
+    Settled,
+    StepDelayed,
+    StepFailed,
+)
+from schemas.message import CompensatingEvent, Completion, EndState, Event, FailingEnd, Opening, Question, Refusal
+
+Sort = Literal["delayed", "failed", "stuck", "resumed", "freed", "settled", "undone", "question", "end", "fact"]
+
+# The first that fits decides.
+_SORTS: tuple[tuple[type[Event], Sort], ...] = (
+    (StepDelayed, "delayed"),
+    (StepFailed, "failed"),
+    (CompensationStuck, "stuck"),
+    (ItemResumed, "resumed"),
+    (ItemResolved, "freed"),
+    (ItemSkipped, "freed"),
+    (Settled, "settled"),
+    (CompensatingEvent, "undone"),
+    (Question, "question"),
+    (Completion, "end"),
+    (FailingEnd, "end"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sayer:
+    """A step that may say the type, and what it must have heard to say it."""
+
+    step: str
+    participant: str
+    heard: frozenset[str]
+    hears_commands: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hearer:
+    """A step that hears the type; `legs` are what else a join waits for, and empty for any other step."""
+
+    step: str
+    legs: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One type of event. `undone` pairs each step it takes back with the name of that step's undo."""
+
+    wire_type: str
+    kind: type[Event]
+    sort: Sort
+    is_engine: bool
+    opens: bool
+    says_refused: bool
+    waiting_for: str
+    answers: str | None
+    sayers: tuple[Sayer, ...]
+    hearers: tuple[Hearer, ...]
+    undone: tuple[tuple[str, str], ...]
+
+
+class Meanings:
+    """What the events of one saga kind mean; `by_type` knows all that can change a status."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.saga, self.participants = graph.saga, graph.participants
+        self.by_type = {
+            wire_type: _meaning(graph, wire_type, kind)
+            for wire_type, kind in graph.schema.messages.items()
+            if issubclass(kind, Event) and not issubclass(kind, CommandRefused)
+        }
+        self.completions = frozenset(name for name, one in self.by_type.items() if issubclass(one.kind, Completion))
+        self.ends_as: dict[str, EndState] = {
+            name: one.kind.ends_as for name, one in self.by_type.items() if issubclass(one.kind, FailingEnd)
+        }
+        # In the order of the flow: name, participant, whether a saga that goes well passes it.
+        self.steps = tuple((one.name, one.participant, _is_milestone(one, graph)) for one in graph.steps.values())
+        self.milestones = sum(is_milestone for _, _, is_milestone in self.steps)
+        owners: dict[str, list[str]] = {}
+        for step in graph.steps.values():
+            for name in {step.name, step.undo.name if step.undo else step.name}:
+                owners.setdefault(name, []).append(step.name)
+        self.owners = {name: tuple(steps) for name, steps in owners.items()}
+
+
+def _meaning(graph: Graph, wire_type: str, kind: type[Event]) -> Meaning:
+    return Meaning(
+        wire_type=wire_type,
+        kind=kind,
+        sort=next((sort for declared, sort in _SORTS if issubclass(kind, declared)), "fact"),
+        is_engine=issubclass(kind, EngineEvent),
+        opens=issubclass(kind, Opening),
+        says_refused=issubclass(kind, Refusal),
+        waiting_for=kind.waiting_for if issubclass(kind, Question) else "",
+        answers=kind.answers.wire_type if kind.answers is not None else None,
+        sayers=tuple(
+            Sayer(step.name, step.participant, frozenset(_heard_by(step)), step.hears_commands)
+            for step in graph.sayers.get(wire_type, ())
+        ),
+        hearers=tuple(
+            Hearer(step.name, tuple(frozenset(leg) for leg in step.legs) if len(step.legs) > 1 else ())
+            for step in graph.hearers.get(wire_type, ())
+        ),
+        undone=tuple(
+            (step.name, step.undo.name)
+            for step in graph.steps.values()
+            if step.undo and issubclass(kind, CompensatingEvent) and step.undo.fact == kind.undoes.wire_type
+        ),
+    )
+
+
+def _heard_by(step: Step) -> set[str]:
+    return {wire_type for leg in step.legs for wire_type in leg}
+
+
+def _is_milestone(step: Step, graph: Graph) -> bool:
+    """Whether a saga that goes well passes this step."""
+    return (step.opens or not step.hears_commands) and not all(graph.is_a(kind, FailingEnd) for kind in step.says)
