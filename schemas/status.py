@@ -36,6 +36,16 @@ class StepStatus(BaseModel):
     item: str | None = Field(default=None, description="The item to name when it has to be freed.")
 
 
+class Stalled(BaseModel):
+    """A fact that is owed past its deadline, who owes it, and what was found there."""
+
+    step: str = Field(default="", description="Empty where a participant has to undo and settle.")
+    participant: str
+    missing: list[str] = Field(description="The wire types of which one is owed.")
+    since: datetime = Field(description="The deadline that has passed.")
+    found: str = ""
+
+
 class SagaStatus(BaseModel):
     """One record of `<saga>.status`."""
 
@@ -53,3 +63,4 @@ class SagaStatus(BaseModel):
     deadline: datetime | None = None
     outcome: dict[str, object] | None = Field(default=None, description="The fact that ended the saga.")
     trace_id: str | None = None
+    stalled: Stalled | None = Field(default=None, description="What is overdue; cleared by the next fact.")

@@ -1,6 +1,7 @@
 """PURE: where a saga stands, as the log tells it. One event at a time; the same log gives the same status."""
 
 from collections.abc import Callable
+from datetime import UTC
 
 import msgspec
 
@@ -11,13 +12,17 @@ from schemas.message import Event, Opening, Question
 from schemas.status import SagaState, StepState
 
 CAUSE_CHARACTERS_MAX = 2_000
+DELAY_CHARACTERS_MAX = 500
 # Far more than a saga says; what others put among its events must not swell the state without end.
 EVENTS_MAX = 1_000
 STANDING_MAX = 1_000
 
 
 class TrackedStep(msgspec.Struct, array_like=True, gc=False):
-    """One step, as far as the log tells; times in seconds."""
+    """One step, as far as the log tells; times in seconds.
+
+    `since`: from when on, by the broker's clock, it may be expected to speak. `delay`: why it waits.
+    """
 
     state: StepState = "running"
     attempts: int = 1
@@ -26,6 +31,18 @@ class TrackedStep(msgspec.Struct, array_like=True, gc=False):
     said: str | None = None
     item: str | None = None
     participant: str = ""
+    since: float | None = None
+    delay: str | None = None
+
+
+class Stalled(msgspec.Struct, array_like=True, gc=False):
+    """Who owes the saga what, since when, and what was found there."""
+
+    step: str
+    participant: str
+    missing: tuple[str, ...]
+    since: float
+    found: str
 
 
 class Tracked(msgspec.Struct, array_like=True):
@@ -48,6 +65,8 @@ class Tracked(msgspec.Struct, array_like=True):
     outcome: str | None = None
     last: str = ""
     end_cause: str | None = None
+    heard_at: float = 0.0
+    stalled: Stalled | None = None
 
     def is_closed(self, meanings: Meanings) -> bool:
         """Whether nothing more can happen."""
@@ -65,9 +84,10 @@ def opened(meanings: Meanings, entry: Entry, opening: Opening, at: float) -> Tra
     return Tracked(at, at, trace_id, entry.text("ce_tenant"), participants)
 
 
-def fold(tracked: Tracked, meanings: Meanings, entry: Entry, event: Event, at: float) -> None:
-    """Note one event of the log; `at` is when it was said."""
+def fold(tracked: Tracked, meanings: Meanings, entry: Entry, event: Event, at: float, heard_at: float) -> None:
+    """Note one event of the log; `at` is when it was said, `heard_at` when it stood there by the broker's clock."""
     meaning = entry.meaning
+    tracked.heard_at = max(heard_at, tracked.heard_at)
     tracked.updated_at, tracked.last = max(at, tracked.updated_at), entry.id
     if not meaning.is_engine and len(tracked.types) < EVENTS_MAX:
         tracked.types[entry.id] = meaning.wire_type
@@ -89,6 +109,10 @@ def _delayed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Even
     assert isinstance(event, StepDelayed)
     waits = event.cause.startswith("waits until")
     _update(tracked, meanings, event.step, "waiting" if waits else "delayed", event.attempt, event.item)
+    next_at = event.next_at if event.next_at.tzinfo else event.next_at.replace(tzinfo=UTC)
+    for owner in meanings.owners.get(event.step, ()):
+        tracked.steps[owner].since = max(next_at.timestamp(), tracked.heard_at)
+        tracked.steps[owner].delay = None if waits else event.cause[:DELAY_CHARACTERS_MAX]
 
 
 def _failed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
@@ -120,6 +144,8 @@ def _resumed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Even
     assert isinstance(event, ItemResumed)
     tracked.standing.pop(event.item, None)
     _update(tracked, meanings, event.step, "running", None, event.item)
+    for owner in meanings.owners.get(event.step, ()):
+        tracked.steps[owner].since, tracked.steps[owner].delay = tracked.heard_at, None
 
 
 def _freed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
@@ -197,7 +223,7 @@ def _start_hearers(tracked: Tracked, meaning: Meaning, at: float) -> None:
             spoken = set(tracked.types.values()) if spoken is None else spoken
             if not all(spoken.intersection(leg) for leg in hearer.legs):
                 continue
-        tracked.steps[hearer.step] = TrackedStep(started_at=at)
+        tracked.steps[hearer.step] = TrackedStep(started_at=at, since=tracked.heard_at)
 
 
 def _update(

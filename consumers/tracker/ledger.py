@@ -1,17 +1,24 @@
-"""PURE: the tracker's memory of one lane: every open saga's standing. It starts no items, it only hears and says."""
+"""PURE: the tracker's memory of one lane: every open saga's standing, and which of them are stalled.
 
+It runs no steps: its only items are looks at the cluster, for what holds up a saga that has stalled.
+"""
+
+import heapq
 import sys
+from collections import deque
 
 import msgspec
 
-from consumers.runtime.finishing import Outcome
+from consumers.runtime.finishing import Blocked, Outcome
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
 from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
-from consumers.tracker.folding import Tracked, fold, opened
+from consumers.tracker.folding import Stalled, Tracked, fold, opened
+from consumers.tracker.inspecting import LOOKS_MAX, look_at
 from consumers.tracker.meanings import Meanings
 from consumers.tracker.reading import Entry, Reader
+from consumers.tracker.stalling import GRACE_SECONDS, Deadlines, Edge, found_in_log
 from consumers.tracker.telling import Teller
 from producers.headers import ID_CHARACTERS_MAX
 from producers.records import Headers, Outgoing, Record
@@ -34,6 +41,11 @@ class TrackerLedger(Memory):
         self._closed: dict[str, float] = {}
         self._changed: set[str] = set()
         self._ended: list[Outgoing] = []
+        self._graph, self._deadlines, self._now = graph, Deadlines(graph), 0.0
+        self._checks: list[tuple[float, str]] = []
+        self._unmarked: list[tuple[str, str]] = []
+        self._marks: deque[tuple[dict[str, int], list[tuple[str, str]]]] = deque()
+        self._to_look_at: dict[str, float] = {}
         self._decoder = msgspec.msgpack.Decoder(Tracked | float)
         self._encoder = msgspec.msgpack.Encoder()
 
@@ -78,7 +90,12 @@ class TrackerLedger(Memory):
         if tracked is None:
             assert isinstance(event, Opening)
             tracked = self._open[saga_id] = opened(self._meanings, entry, event, said_at)
-        fold(tracked, self._meanings, entry, event, said_at)
+            self._check(saga_id, record.at + self._deadlines.shortest_seconds)
+        fold(tracked, self._meanings, entry, event, said_at, record.at)
+        if tracked.stalled is not None:
+            edge = self._deadlines.earliest(tracked)
+            if edge is None or edge.due > record.at:
+                tracked.stalled = None
         self._changed.add(saga_id)
         if tracked.is_closed(self._meanings):
             # Its status is written now, before another saga may begin under the same id.
@@ -115,27 +132,79 @@ class TrackerLedger(Memory):
             if closed_at < now - CLOSED_RETENTION_SECONDS:
                 del self._closed[saga_id]
                 self._changed.add(saga_id)
+        for saga_id in self._open:
+            # Whoever was down together with this tracker has a moment to catch up.
+            self._check(saga_id, now + GRACE_SECONDS)
 
     def fire(self, now: float) -> None:
-        return
+        self._now = now
+        while self._checks and self._checks[0][0] <= now:
+            _, saga_id = heapq.heappop(self._checks)
+            tracked = self._open.get(saga_id)
+            if tracked is None:
+                continue
+            edge = self._deadlines.earliest(tracked)
+            if edge is None or edge.due > now or tracked.stalled is not None:
+                # What is owed only later on has at least the shortest of all deadlines.
+                latest = now + self._deadlines.shortest_seconds
+                self._check(saga_id, min(edge.due, latest) if edge is not None and edge.due > now else latest)
+            else:
+                # The fact may stand in the log already, not heard yet.
+                self._unmarked.append((saga_id, edge.participant))
+
+    def _check(self, saga_id: str, at: float) -> None:
+        """Look at the saga again then; each open saga has one check ahead, whatever happens to it meanwhile."""
+        heapq.heappush(self._checks, (at, saga_id))
 
     def next_due(self) -> float | None:
-        return None
+        return self._checks[0][0] if self._checks else None
 
     def unmarked(self) -> list[tuple[str, str]]:
-        return []
+        marks, self._unmarked = self._unmarked, []
+        return marks
 
     def mark(self, marks: list[tuple[str, str]], ends: dict[str, int]) -> None:
-        return
+        self._marks.append((ends, marks))
 
     def heard_up_to(self, positions: dict[str, int]) -> None:
-        return
+        while self._marks and all(positions.get(topic, 0) >= end for topic, end in self._marks[0][0].items()):
+            for saga_id, _ in self._marks.popleft()[1]:
+                tracked = self._open.get(saga_id)
+                if tracked is not None:
+                    self._stall(saga_id, tracked)
+                    self._check(saga_id, self._now + self._deadlines.shortest_seconds)
+
+    def _stall(self, saga_id: str, tracked: Tracked) -> None:
+        edge = self._deadlines.earliest(tracked)
+        if edge is None or edge.due > self._now:
+            return
+        found = found_in_log(tracked, self._graph, edge)
+        tracked.stalled = Stalled(edge.step, edge.participant, edge.missing, edge.due, found)
+        self._changed.add(saga_id)
+        self._to_look_at[saga_id] = self._now
 
     def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
-        return []
+        works: list[Work] = []
+        for saga_id, at in list(self._to_look_at.items()):
+            if len(works) >= min(most, LOOKS_MAX):
+                break
+            if at > now:
+                continue
+            del self._to_look_at[saga_id]
+            tracked = self._open.get(saga_id)
+            if tracked is not None and tracked.stalled is not None:
+                works.append(look_at(self._graph, self._partition, saga_id, tracked.stalled))
+        return works
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
-        return
+        tracked = self._open.get(saga_id)
+        if tracked is None or tracked.stalled is None or not isinstance(outcome, Blocked):
+            return
+        told = found_in_log(tracked, self._graph, Edge(*msgspec.structs.astuple(tracked.stalled)[:4]))
+        found = "; ".join(part for part in (outcome.cause, told) if part)
+        if found != tracked.stalled.found:
+            tracked.stalled.found = found
+            self._changed.add(saga_id)
 
     @property
     def deferrable(self) -> tuple[str, ...]:
@@ -157,7 +226,7 @@ class TrackerLedger(Memory):
         return 0
 
     def is_waiting(self) -> bool:
-        return False
+        return bool(self._marks)
 
     def has_suspects(self) -> bool:
         return False

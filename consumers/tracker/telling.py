@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import msgspec
 
-from consumers.tracker.folding import Tracked, TrackedStep
+from consumers.tracker.folding import Stalled, Tracked, TrackedStep
 from consumers.tracker.meanings import Meanings
 from producers.headers import iso_time, traceparent_of
 from producers.records import Headers
@@ -31,6 +31,16 @@ class _Step(msgspec.Struct, gc=False):
     item: str | None
 
 
+class _Stalled(msgspec.Struct, gc=False):
+    """A `Stalled`."""
+
+    step: str
+    participant: str
+    missing: tuple[str, ...]
+    since: datetime
+    found: str
+
+
 class _Status(msgspec.Struct, gc=False):
     """A `SagaStatus`; the fields stand in the same order."""
 
@@ -46,6 +56,7 @@ class _Status(msgspec.Struct, gc=False):
     deadline: datetime | None
     outcome: msgspec.Raw | None
     trace_id: str | None
+    stalled: _Stalled | None
 
 
 def state_of(tracked: Tracked, meanings: Meanings) -> SagaState:
@@ -72,7 +83,8 @@ class Teller:
 
     def headers(self, saga_id: str, tracked: Tracked) -> Headers:
         """As `producers.headers.headers_for` makes them; caused by the event that changed the status last."""
-        message_id, key = f"{tracked.last}/status", saga_id.encode()
+        # That a saga stalls is told once more than there are events.
+        message_id, key = f"{tracked.last}/{'stalled' if tracked.stalled else 'status'}", saga_id.encode()
         parent = f"00-{tracked.trace_id}-0-01" if tracked.trace_id else ""
         headers: Headers = (
             *self._first,
@@ -117,6 +129,7 @@ class Teller:
                 deadline=_moment(tracked.deadline),
                 outcome=None if tracked.outcome is None else msgspec.Raw(tracked.outcome.encode()),
                 trace_id=tracked.trace_id or None,
+                stalled=_stalled(tracked.stalled),
             )
         )
 
@@ -124,6 +137,12 @@ class Teller:
 def _told(name: str, participant: str, step: TrackedStep) -> _Step:
     started_at, ended_at = _moment(step.started_at), _moment(step.ended_at)
     return _Step(name, participant, step.state, step.attempts, started_at, ended_at, step.said, step.item)
+
+
+def _stalled(stalled: Stalled | None) -> _Stalled | None:
+    if stalled is None:
+        return None
+    return _Stalled(stalled.step, stalled.participant, stalled.missing, _known(stalled.since), stalled.found)
 
 
 def _moment(seconds: float | None) -> datetime | None:
