@@ -27,8 +27,11 @@ from consumers.runtime.participant import ParticipantGroup, Role
 from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
 from consumers.topics import apply
+from consumers.tracker.figures import SagaFigures
+from consumers.tracker.inspecting import Inspector
 from consumers.tracker.ledger import TrackerLedger, tracker_of
 from producers.cluster import connection
+from producers.groups import standing_of
 from producers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -51,7 +54,8 @@ def roles(
         remember = partial(_ledger, view, settings.tenant)
         found.append(Role(name, topics, view.is_door, remember, figures.counted(name, caller)))
     tracker = tracker_of(graph.saga)
-    found.append(Role(tracker, topics, False, lambda partition, _: TrackerLedger(graph, partition), caller))
+    inspector = Inspector(partial(standing_of, settings), host.clock)
+    found.append(Role(tracker, topics, False, lambda partition, _: TrackerLedger(graph, partition, True), inspector))
     return found
 
 
@@ -91,6 +95,7 @@ class Worker:
         self.groups: list[ParticipantGroup] = []
         self._life = AsyncExitStack()
         self.registry.register(StandingFigures(lambda: self.groups, self.breakers))
+        self.registry.register(SagaFigures(lambda: self.groups))
 
     @property
     def participants(self) -> list[str]:

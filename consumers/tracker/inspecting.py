@@ -1,12 +1,7 @@
 """A look at the cluster: what holds up the participant that owes a stalled saga its next fact."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
-
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from collections.abc import Awaitable, Callable
 
 from consumers.runtime.finishing import Blocked, Broke, Outcome
 from consumers.runtime.graph import Graph
@@ -14,6 +9,7 @@ from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.memory import Work
 from consumers.runtime.transport import Clock
 from consumers.tracker.folding import Stalled
+from producers.groups import GroupStanding
 
 # Ten thousand sagas may stall at once; each look asks the same few questions.
 LOOKS_MAX = 10
@@ -39,10 +35,10 @@ def in_words(participant: str, members: int, behind: int) -> str:
 
 
 class Inspector:
-    """Runs the looks of one tracker; raises nothing but cancellation. `connect` makes an admin client, not started."""
+    """Runs the looks of one tracker; raises nothing but cancellation. `ask` is told group, topic and partition."""
 
-    def __init__(self, connect: Callable[[], AIOKafkaAdminClient], ends: "Ends", clock: Clock) -> None:
-        self._connect, self._ends, self._clock = connect, ends, clock
+    def __init__(self, ask: Callable[[str, str, int], Awaitable[GroupStanding]], clock: Clock) -> None:
+        self._ask, self._clock = ask, clock
         self._one_at_a_time = asyncio.Lock()
         self._answers: dict[tuple[str, str, int], tuple[float, str]] = {}
 
@@ -55,24 +51,9 @@ class Inspector:
             if self._clock() - at > ANSWER_KEPT_SECONDS:
                 try:
                     async with asyncio.timeout(LOOK_SECONDS_MAX):
-                        found = await self._look(*asked)
-                except (KafkaError, OSError, TimeoutError) as error:
+                        standing = await self._ask(*asked)
+                except Exception as error:
                     return Broke(type(error).__name__, f"could not look: {error}")
+                found = in_words(message.source, standing.members, standing.behind)
                 self._answers[asked] = (self._clock(), found)
         return Blocked(found, self._clock())
-
-    async def _look(self, participant: str, topic: str, partition: int) -> str:
-        admin, place = self._connect(), TopicPartition(topic, partition)
-        await admin.start()
-        try:
-            (answer,) = await admin.describe_consumer_groups([participant])
-            group = answer.to_object()["groups"][0]
-            offsets = await admin.list_consumer_group_offsets(participant, partitions=[place])
-            committed = offsets[place].offset if place in offsets else 0
-        finally:
-            await admin.close()
-        behind = await self._ends(place) - max(0, committed)
-        return in_words(participant, len(group["members"]), behind)
-
-
-Ends = Callable[[TopicPartition], Any]

@@ -6,6 +6,7 @@ It runs no steps: its only items are looks at the cluster, for what holds up a s
 import heapq
 import sys
 from collections import deque
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,11 +31,22 @@ def tracker_of(saga: str) -> str:
     return f"{saga}.tracker"
 
 
-class TrackerLedger(Memory):
-    """See the module. Of an ended saga only the moment is kept; its last status stays in the compacted topic."""
+class Counted(NamedTuple):
+    """What one tracker knows of, at a glance."""
 
-    def __init__(self, graph: Graph, partition: int) -> None:
-        self._partition, self._topics = partition, graph.schema.topics
+    open: int
+    stalled: int
+    heard_at: float
+
+
+class TrackerLedger(Memory):
+    """See the module. Of a saga that has ended only the moment is kept; its last status stays in the topic.
+
+    With `looks`, an `Inspector` must run its items; without, a stalled saga is told of by what the log says alone.
+    """
+
+    def __init__(self, graph: Graph, partition: int, looks: bool = False) -> None:
+        self._looks, self._partition, self._topics = looks, partition, graph.schema.topics
         self._meanings = Meanings(graph)
         self._reader, self._teller = Reader(self._meanings), Teller(self._meanings, tracker_of(graph.saga))
         self._open: dict[str, Tracked] = {}
@@ -42,10 +54,11 @@ class TrackerLedger(Memory):
         self._changed: set[str] = set()
         self._ended: list[Outgoing] = []
         self._graph, self._deadlines, self._now = graph, Deadlines(graph), 0.0
+        self._heard_at = 0.0
         self._checks: list[tuple[float, str]] = []
         self._unmarked: list[tuple[str, str]] = []
         self._marks: deque[tuple[dict[str, int], list[tuple[str, str]]]] = deque()
-        self._to_look_at: dict[str, float] = {}
+        self._to_look_at: dict[str, None] = {}
         self._decoder = msgspec.msgpack.Decoder(Tracked | float)
         self._encoder = msgspec.msgpack.Encoder()
 
@@ -70,6 +83,7 @@ class TrackerLedger(Memory):
             self._open[key] = found
 
     def hear(self, record: Record, now: float, suspects: bool = False) -> None:
+        self._heard_at = record.at
         entry = self._reader.entry(record)
         if entry is None:
             return
@@ -94,7 +108,7 @@ class TrackerLedger(Memory):
         fold(tracked, self._meanings, entry, event, said_at, record.at)
         if tracked.stalled is not None:
             edge = self._deadlines.earliest(tracked)
-            if edge is None or edge.due > record.at:
+            if edge is None or edge.due > max(record.at, self._now):
                 tracked.stalled = None
         self._changed.add(saga_id)
         if tracked.is_closed(self._meanings):
@@ -102,6 +116,11 @@ class TrackerLedger(Memory):
             self._ended.append(self._status(saga_id, tracked))
             del self._open[saga_id]
             self._closed[saga_id] = record.at
+
+    def count(self) -> Counted:
+        """How many sagas are open and stalled, and up to when the log is heard, in seconds; for the figures."""
+        stalled = sum(tracked.stalled is not None for tracked in self._open.values())
+        return Counted(len(self._open), stalled, self._heard_at)
 
     def has_news(self) -> bool:
         return bool(self._changed)
@@ -144,6 +163,9 @@ class TrackerLedger(Memory):
             if tracked is None:
                 continue
             edge = self._deadlines.earliest(tracked)
+            if tracked.stalled is not None and self._looks:
+                # What holds it up may have changed.
+                self._to_look_at[saga_id] = None
             if edge is None or edge.due > now or tracked.stalled is not None:
                 # What is owed only later on has at least the shortest of all deadlines.
                 latest = now + self._deadlines.shortest_seconds
@@ -181,19 +203,19 @@ class TrackerLedger(Memory):
         found = found_in_log(tracked, self._graph, edge)
         tracked.stalled = Stalled(edge.step, edge.participant, edge.missing, edge.due, found)
         self._changed.add(saga_id)
-        self._to_look_at[saga_id] = self._now
+        if self._looks:
+            self._to_look_at[saga_id] = None
 
     def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
         works: list[Work] = []
-        for saga_id, at in list(self._to_look_at.items()):
-            if len(works) >= min(most, LOOKS_MAX):
-                break
-            if at > now:
-                continue
+        while self._to_look_at and len(works) < min(most, LOOKS_MAX):
+            saga_id = next(iter(self._to_look_at))
             del self._to_look_at[saga_id]
             tracked = self._open.get(saga_id)
             if tracked is not None and tracked.stalled is not None:
-                works.append(look_at(self._graph, self._partition, saga_id, tracked.stalled))
+                work = look_at(self._graph, self._partition, saga_id, tracked.stalled)
+                room.enter(work.owner)
+                works.append(work)
         return works
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:

@@ -65,6 +65,8 @@ async def status_of(client: Client, kinds: list[str], saga_id: str) -> SagaStatu
 def row_of(one: SagaStatus) -> tuple[str, ...]:
     """One saga as a row of the list."""
     what = one.cause or (f"waits for {one.waiting_for}" if one.waiting_for else "")
+    if one.stalled is not None:
+        what = f"stalled: {one.stalled.found or one.stalled.participant}"
     updated = one.updated_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     return one.saga_id, one.saga, one.state, f"{one.progress_percent} %", what, updated
 
@@ -81,6 +83,10 @@ def print_status(one: SagaStatus) -> None:
     for name, value in (("waits for", one.waiting_for), ("until", one.deadline), ("cause", one.cause)):
         if value is not None:
             console.print(Text(f"  {name}: {printable(value)}"))
+    if one.stalled is not None:
+        owed = " or ".join(one.stalled.missing)
+        console.print(Text(f"  stalled: {one.stalled.participant} owes {owed} since {one.stalled.since}"))
+        console.print(Text(f"  found: {printable(one.stalled.found)}"))
     if one.state in STANDING_STATES:
         console.print(
             Text(f"  `soma stuck retry {printable(one.saga_id)}` tries again; `soma stuck list` has every verb")

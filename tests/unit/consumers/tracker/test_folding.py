@@ -58,6 +58,7 @@ class Log:
         self.graph, self.now, self.offset = graph, BEGIN, 0
         self.tracker = TrackerLedger(graph, 0)
         self.statuses: list[dict[str, Any]] = []
+        self.bodies: list[bytes] = []
         self.state: dict[str, bytes | None] = {}
         self.headers: dict[str, str] = {}
 
@@ -80,9 +81,20 @@ class Log:
         self.tracker.hear(Record(f"{saga}.events", 0, self.offset, self.now, key, body, headers), self.now)
         return self.take()
 
+    def hears_raw(self, wire_type: str, body: Any) -> dict[str, Any]:
+        """Hear what an outsider wrote: our headers, any JSON."""
+        self.offset += 1
+        headers = headers_for(
+            wire_type=wire_type, message_id=f"raw {self.offset}", source="x", saga_id=SAGA, at=self.now
+        )
+        value = json.dumps(body).encode()
+        self.tracker.hear(Record("order.events", 0, self.offset, self.now, SAGA.encode(), value, headers), self.now)
+        return self.take()
+
     def take(self) -> dict[str, Any]:
         snapshot = self.tracker.take()
         self.state |= snapshot.state
+        self.bodies += [one.value or b"" for one in snapshot.said]
         self.statuses += [json.loads(one.value or b"") for one in snapshot.said]
         for one in snapshot.said:
             self.headers = {name: value.decode() for name, value in one.headers}
