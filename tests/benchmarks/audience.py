@@ -1,0 +1,95 @@
+"""Who starts relays and watches them end, from outside: librdkafka, not the engine's own client."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+FINAL = frozenset({"completed", "compensated", "rejected", "cancelled", "expired"})
+
+
+class Standing(msgspec.Struct):
+    """What is read of a status record."""
+
+    state: str
+
+
+class Audience:
+    """Publishes starts and notes when each saga's final status can be read; close it in the end."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "partitioner": "murmur2_random",
+                "linger.ms": 0,
+                "queue.buffering.max.messages": 1_000_000,
+            }
+        )
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": "audience",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 10,
+            }
+        )
+        known = self._consumer.list_topics(timeout=10).topics["relay.status"].partitions
+        self._consumer.assign([TopicPartition("relay.status", index, 0) for index in known])
+        self.started: dict[str, float] = {}
+        self.ended: dict[str, float] = {}
+        self.states: dict[str, str] = {}
+        self._closing = False
+        self._watching = threading.Thread(target=self._watch, daemon=True)
+        self._watching.start()
+
+    def start(self, saga_ids: Iterable[str], **fields: Any) -> None:
+        """Publish a start command for each, with these fields; returns before they are written."""
+        body = json.dumps(fields).encode()
+        headers: list[tuple[str, str | bytes | None]] = [("ce_type", "relay.start")]
+        for saga_id in saga_ids:
+            self.started[saga_id] = time.perf_counter()
+            self._producer.produce("relay.commands", body, saga_id.encode(), headers=headers)
+        self._producer.poll(0)
+
+    def flush(self) -> None:
+        """Wait until every start is written."""
+        left = self._producer.flush(60)
+        if left:
+            raise RuntimeError(f"{left} starts were not written")
+
+    def wait(self, saga_ids: Iterable[str], seconds: float = 300.0) -> None:
+        """Wait until all of these have ended."""
+        missing = set(saga_ids)
+        deadline = time.monotonic() + seconds
+        while missing := missing - self.ended.keys():
+            if time.monotonic() > deadline:
+                some = sorted(missing)[:3]
+                raise RuntimeError(f"{len(missing)} sagas have not ended, e.g. {[(s, self.states.get(s)) for s in some]}")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closing = True
+        self._watching.join()
+        self._consumer.close()
+
+    def _watch(self) -> None:
+        decode = msgspec.json.Decoder(Standing).decode
+        while not self._closing:
+            batch = self._consumer.consume(1_000, timeout=0.001)
+            now = time.perf_counter()
+            for message in batch:
+                key, value = message.key(), message.value()
+                if message.error() or key is None or value is None:
+                    continue
+                saga_id = key.decode() if isinstance(key, bytes) else key
+                self.states[saga_id] = state = decode(value).state
+                if state in FINAL:
+                    self.ended.setdefault(saga_id, now)
