@@ -24,7 +24,9 @@ ABORTED = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 class KafkaTransport(Transport):
     """One partition index of one participant. `writes` are all partitions its transactions may touch.
 
-    `consumer` reads committed records only, `uncommitted` all; both are the participant's, for all its lanes.
+    `consumer` and `questions` see committed records only, `uncommitted` all; they are the participant's, for all its
+    lanes. Kafka answers one request of a connection after another: what is asked over the consumer's own would wait for
+    its long poll to end.
     """
 
     def __init__(
@@ -33,12 +35,14 @@ class KafkaTransport(Transport):
         participant: str,
         partition: int,
         consumer: AIOKafkaConsumer,
+        questions: AIOKafkaConsumer,
         uncommitted: AIOKafkaConsumer,
         inputs: tuple[str, ...],
         state_topic: str,
         writes: tuple[tuple[str, int], ...],
     ) -> None:
-        self._connection, self._consumer, self._uncommitted = connection, consumer, uncommitted
+        self._connection, self._consumer = connection, consumer
+        self._questions, self._uncommitted = questions, uncommitted
         self._transactional_id = f"{participant}.{partition}"
         self._partition = partition
         self._state = TopicPartition(state_topic, partition)
@@ -54,7 +58,7 @@ class KafkaTransport(Transport):
 
     async def _decided_before(self) -> str:
         """What the coordinator had decided of the former owner's last transaction; InitProducerId wipes it out."""
-        return await transaction_state(self._consumer._client, self._transactional_id)
+        return await transaction_state(self._questions._client, self._transactional_id)
 
     async def _settle_hanging(self, decided: str) -> None:
         """A broker that died may have lost the markers of a decided transaction: it then hides records for ever.
@@ -63,7 +67,7 @@ class KafkaTransport(Transport):
         a no-op transaction of the same id with the same decision settles every partition the id writes.
         """
         deadline = asyncio.get_running_loop().time() + HANGING_AFTER_SECONDS
-        while await self._end(self._consumer) < await self._end(self._uncommitted):
+        while await self._end(self._questions) < await self._end(self._uncommitted):
             if asyncio.get_running_loop().time() > deadline:
                 assert self._producer is not None
                 log.warning("lane.hanging", extra={"lane": self._transactional_id, "decided": decided})
@@ -90,11 +94,11 @@ class KafkaTransport(Transport):
                         yield record.key.decode(), record.value
 
     async def beginnings(self) -> dict[str, int]:
-        offsets = await self._consumer.beginning_offsets(list(self._heard.values()))
+        offsets = await self._questions.beginning_offsets(list(self._heard.values()))
         return {partition.topic: offset for partition, offset in offsets.items()}
 
     async def ends(self) -> dict[str, int]:
-        offsets = await self._consumer.end_offsets(list(self._heard.values()))
+        offsets = await self._questions.end_offsets(list(self._heard.values()))
         return {partition.topic: offset for partition, offset in offsets.items()}
 
     def positions(self) -> dict[str, int]:

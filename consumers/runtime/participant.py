@@ -63,6 +63,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             max_poll_interval_ms=60_000,
             max_partition_fetch_bytes=8 * 1024 * 1024,
         )
+        self._questions = AIOKafkaConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)
         self._uncommitted = AIOKafkaConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
         self.lanes: dict[int, Lane] = {}
         self._has_joined = False
@@ -74,6 +75,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
     async def start(self) -> None:
         """Join the group; the lanes open by themselves as partitions are assigned."""
         self._consumer.subscribe(list(self.role.inputs), listener=self)
+        await self._questions.start()
         await self._uncommitted.start()
         await self._consumer.start()
         self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._show_offsets())]
@@ -85,6 +87,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._consumer.stop()
+        await self._questions.stop()
         await self._uncommitted.stop()
 
     def is_live(self) -> bool:
@@ -114,7 +117,15 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         if self.role.is_door:
             writes += tuple((topics.commands, other) for other in range(partitions))
         transport = KafkaTransport(
-            self._connection, name, index, self._consumer, self._uncommitted, self.role.inputs, states, writes
+            self._connection,
+            name,
+            index,
+            self._consumer,
+            self._questions,
+            self._uncommitted,
+            self.role.inputs,
+            states,
+            writes,
         )
         lane = Lane(
             f"{name}.{index}",

@@ -71,7 +71,9 @@ class Audience:
         while missing := missing - self.ended.keys():
             if time.monotonic() > deadline:
                 some = sorted(missing)[:3]
-                raise RuntimeError(f"{len(missing)} sagas have not ended, e.g. {[(s, self.states.get(s)) for s in some]}")
+                raise RuntimeError(
+                    f"{len(missing)} sagas have not ended, e.g. {[(s, self.states.get(s)) for s in some]}"
+                )
             time.sleep(0.05)
 
     def close(self) -> None:

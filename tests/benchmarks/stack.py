@@ -19,9 +19,11 @@ STOP_SECONDS = 30.0
 @contextmanager
 def broker() -> Iterator[EmbeddedKafka]:
     """A running broker in a folder that goes with it."""
-    with TemporaryDirectory(prefix="soma-bench-", ignore_cleanup_errors=True) as folder:
-        with EmbeddedKafka(Path(folder) / "kafka") as kafka:
-            yield kafka
+    with (
+        TemporaryDirectory(prefix="soma-bench-", ignore_cleanup_errors=True) as folder,
+        EmbeddedKafka(Path(folder) / "kafka") as kafka,
+    ):
+        yield kafka
 
 
 class WorkerProcess:

@@ -37,7 +37,7 @@ async def test_the_no_op_that_settles_a_hanging_transaction_has_a_key(monkeypatc
     monkeypatch.setattr(kafka_transport, "HANGING_AFTER_SECONDS", -1.0)
     writes = (("order.store.state", 0), ("order.status", 0))
     transport = kafka_transport.KafkaTransport(
-        {}, STORE, 0, reader(1), reader(2), ("order.events",), "order.store.state", writes
+        {}, STORE, 0, reader(1), reader(1), reader(2), ("order.events",), "order.store.state", writes
     )
     await transport.open()
     assert [one.topic for one in written if one.key is None] == []
