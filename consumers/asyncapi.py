@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from consumers.kinds import SagaKind
 from consumers.runtime.graph import Graph
 from consumers.tracker.ledger import tracker_of
-from schemas.dead_letter import DeadLetter
+from schemas.dead_letter import letter_types
 from schemas.engine import EngineEvent, engine_messages
 from schemas.message import Command, CompensatingEvent, Completion, FailingEnd, Message, Opening, Question, Refusal
 from schemas.status import SagaStatus
@@ -66,7 +66,7 @@ def wire_models(kinds: Iterable[SagaKind]) -> dict[str, type[BaseModel]]:
     for kind in kinds:
         saga = kind.graph.saga
         models |= kind.graph.schema.messages
-        models |= {f"{saga}.status": SagaStatus, f"{saga}.dead.letter": DeadLetter}
+        models |= {f"{saga}.status": SagaStatus} | letter_types(saga)
     return models
 
 
@@ -151,8 +151,8 @@ def _channels(graph: Graph) -> dict[str, Document]:
         ),
         topics.dead: _channel(
             topics.dead,
-            "Records that nobody could use, and messages on which a step spent its budget.",
-            [f"{graph.saga}.dead.letter"],
+            "Records that nobody could use, messages on which a step spent its budget, and what was decided of them.",
+            sorted(letter_types(graph.saga)),
             "delete",
         ),
     }

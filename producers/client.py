@@ -13,14 +13,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from producers.answers import Answer, Published, answer_in, fact_in, letter_in, record_from, status_in
+from producers.answers import Answer, Published, answer_in, fact_in, record_from, status_in
 from producers.cluster import connection
 from producers.errors import NotReachable, Unreadable
 from producers.headers import COMMAND_BYTES_MAX, body_of, headers_for, read, traceparent_of
-from producers.records import Record, partition_of
+from producers.records import Headers, Record, partition_of
 from producers.settings import Settings
 from producers.tolerant_records import tolerate_header_names
-from schemas.dead_letter import DeadLetter
 from schemas.status import SagaStatus
 from schemas.topics import SagaTopics
 
@@ -37,7 +36,7 @@ class Client:
     """
 
     def __init__(self, settings: Settings, source: str = "soma.client") -> None:
-        self._settings, self._source = settings, source
+        self._settings, self.source = settings, source
         self._connection = connection(settings)
         self._producer: AIOKafkaProducer | None = None
         self._admin: AIOKafkaAdminClient | None = None
@@ -80,7 +79,7 @@ class Client:
         headers = headers_for(
             wire_type=wire_type,
             message_id=identity,
-            source=self._source,
+            source=self.source,
             saga_id=saga_id,
             at=now,
             tenant=self._settings.tenant,
@@ -93,12 +92,8 @@ class Client:
         starts = dict.fromkeys((topics.events, topics.dead), 0)
         if message_id is None:
             starts = await self._ends({TopicPartition(topic, partition) for topic in starts})
-        try:
-            producer = await self._started()
-            sent = await producer.send_and_wait(topics.commands, value, key, partition, headers=list(headers))
-        except (KafkaError, OSError) as error:
-            raise self._unreachable(error) from error
-        return Published(saga, saga_id, identity, sent.topic, sent.partition, sent.offset, starts)
+        offset = await self.append(topics.commands, partition, key, value, headers)
+        return Published(saga, saga_id, identity, topics.commands, partition, offset, starts)
 
     async def answer_to(self, published: Published) -> Answer:
         """Wait until the command is answered; for ever, unless the caller sets a timeout."""
@@ -145,15 +140,40 @@ class Client:
                     found.append((fact[0].type, fact[1]))
         return found
 
-    async def dead_letters(self, saga: str) -> list[DeadLetter]:
-        """Every dead letter of this saga kind, oldest first."""
-        found: list[DeadLetter] = []
-        async with self._reader(await self._partitions(SagaTopics.of(saga).dead)) as reader:
+    async def records(self, topic: str, saga_id: str | None = None) -> AsyncIterator[Record]:
+        """Every committed record of the topic up to now, or of the partition in which this saga's stand."""
+        async with self._reader(await self._partitions(topic, saga_id)) as reader:
             async for record in self._until_now(reader):
-                letter = letter_in(record)
-                if letter is not None:
-                    found.append(letter)
-        return sorted(found, key=lambda letter: letter.at)
+                yield record
+
+    async def record_at(self, topic: str, partition: int, offset: int) -> Record | None:
+        """The record at this place, or None where the topic no longer keeps it."""
+        await self._count(topic)
+        async with self._reader({TopicPartition(topic, partition): offset}) as reader:
+            async for record in self._until_now(reader):
+                return record if record.offset == offset else None
+        return None
+
+    @asynccontextmanager
+    async def following(self, *topics: str) -> AsyncIterator[AsyncIterator[Record]]:
+        """Every record that is committed to these topics from now on; it never ends by itself."""
+        partitions = [partition for topic in topics for partition in await self._partitions(topic)]
+        async with self._reader(dict.fromkeys(partitions, 0)) as reader:
+            for partition, end in (await reader.end_offsets(partitions)).items():
+                reader.seek(partition, end)
+            yield _live(reader)
+
+    async def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> int:
+        """Write one record as it is given, and return its offset."""
+        try:
+            sent = await (await self._started()).send_and_wait(topic, value, key, partition, headers=list(headers))
+        except (KafkaError, OSError) as error:
+            raise self._unreachable(error) from error
+        return int(sent.offset)
+
+    async def partition_for(self, topic: str, saga_id: str) -> int:
+        """The partition of the topic in which this saga's records belong."""
+        return partition_of(saga_id.encode(errors="replace"), await self._count(topic))
 
     async def _newest(self, reader: AIOKafkaConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
         found: dict[str, SagaStatus] = {}

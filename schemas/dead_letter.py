@@ -1,4 +1,6 @@
-"""What the dead-letter topics carry: a record nobody could use, or a step that spent its budget."""
+"""What the dead-letter topics carry: a record nobody could use, or a step that spent its budget; and what was decided
+of it later. Nothing there is ever changed: a decision is a record of its own, and the first one of a letter counts.
+"""
 
 from datetime import datetime
 from typing import Literal
@@ -17,8 +19,9 @@ class Origin(BaseModel):
 class DeadLetter(BaseModel):
     """One record of `<saga>.dead`.
 
-    `fingerprint` is equal for failures of one kind. The original value stands in `value` as text, or in `value_base64`
-    where it is not UTF-8; of one that is larger than a megabyte only the beginning, the whole stands at its origin.
+    `fingerprint` is equal for failures of one kind: error, step, and the type and shape of the message. The original
+    value stands in `value` as text, or in `value_base64` where it is not UTF-8; of one that is larger than a megabyte
+    only the beginning, the whole stands at its origin.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -41,3 +44,34 @@ class DeadLetter(BaseModel):
     value_base64: str | None = None
     value_bytes: int = Field(default=0, description="How large the original value is.")
     at: datetime
+
+
+class LetterDiscarded(BaseModel):
+    """Somebody has decided that nothing more shall come of the letter; its type is `<saga>.dead.discarded`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    letter_id: str
+    reason: str
+    by: str
+    at: datetime
+
+
+class LetterReplayed(BaseModel):
+    """The letter's item was retried, or its record published again; its type is `<saga>.dead.replayed`."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    letter_id: str
+    message_id: str = Field(description="Of the command or record that it was replayed by.")
+    by: str
+    at: datetime
+
+
+def letter_types(saga: str) -> dict[str, type[BaseModel]]:
+    """What stands on `<saga>.dead`, by wire type."""
+    return {
+        f"{saga}.dead.letter": DeadLetter,
+        f"{saga}.dead.discarded": LetterDiscarded,
+        f"{saga}.dead.replayed": LetterReplayed,
+    }

@@ -4,6 +4,7 @@ import base64
 from datetime import UTC, datetime
 from hashlib import blake2b
 
+from consumers.runtime.shapes import shape_of
 from consumers.runtime.utterances import Failure
 from consumers.runtime.view import View
 from producers.headers import headers_for
@@ -32,7 +33,7 @@ def unreadable(record: Record, view: View, reason: str, wire_type: str, now: flo
         type=wire_type[:HEADER_CHARACTERS_MAX] or None,
         error="Unreadable",
         reason=reason,
-        fingerprint=_fingerprint("Unreadable", wire_type, reason.partition(":")[0]),
+        fingerprint=_fingerprint("Unreadable", _kind_of(reason, key), wire_type, _shape(record.value)),
         origin=origin,
         headers={
             name[:HEADER_CHARACTERS_MAX]: (value or b"").decode(errors="backslashreplace")[:HEADER_CHARACTERS_MAX]
@@ -62,7 +63,7 @@ def failed(failure: Failure, view: View, saga_id: str, partition: int, now: floa
         type=item.message.type,
         error=failure.error,
         reason=failure.cause,
-        fingerprint=_fingerprint(failure.error, item.step, item.message.type),
+        fingerprint=_fingerprint(failure.error, item.step, item.message.type, _shape(item.message.body)),
         value=text,
         value_base64=encoded,
         value_bytes=len(item.message.body),
@@ -95,6 +96,17 @@ def _as_text(value: bytes | None) -> tuple[str | None, str | None]:
 def _kept(value: bytes | None) -> bytes | None:
     """The value, or its beginning where it is huge: the whole still stands at its origin."""
     return value[:EXCERPT_BYTES] if value is not None and len(value) > VALUE_BYTES_MAX else value
+
+
+def _kind_of(reason: str, key: bytes | None) -> str:
+    """The reason without what differs from record to record."""
+    saga_id = _as_text(key)[0]
+    return (reason.replace(saga_id, "…") if saga_id else reason).partition(":")[0]
+
+
+def _shape(value: bytes | None) -> str:
+    """What tells two bodies of one type apart; of a huge one nothing is told."""
+    return "\n".join(shape_of(value)) if value is not None and len(value) <= VALUE_BYTES_MAX else ""
 
 
 def _fingerprint(*parts: str) -> str:

@@ -1,21 +1,63 @@
 """The verbs that come in groups: `soma dead …`, `soma stuck …`, `soma topics …`."""
 
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
 import typer
 
-from deploy.cli import dead, stuck, topics
+from deploy.cli import dead, replay, stuck, topics
+from deploy.cli.letters import Choice, moment
 from deploy.cli.options import Json, Kind, SagaId, settings
+from deploy.cli.talking import Invalid, say
 
 dead_verbs = typer.Typer(no_args_is_help=True, help="What nobody could read, and what was given up.")
 stuck_verbs = typer.Typer(no_args_is_help=True, help="The sagas that stand still.")
 topics_verbs = typer.Typer(no_args_is_help=True, help="The topics the hub needs.")
 
 
+LetterId = Annotated[str | None, typer.Argument(metavar="[ID]", help="As `soma dead list --letters` shows it.")]
+Step = Annotated[str | None, typer.Option(help="Only of this step.")]
+Type = Annotated[str | None, typer.Option("--type", help="Only of this message type.")]
+Fingerprint = Annotated[str | None, typer.Option(help="Only of this group.")]
+LetterKind = Annotated[Literal["unreadable", "failed"] | None, typer.Option(help="Only of this kind.")]
+Since = Annotated[str | None, typer.Option(help="Only from this moment on: 2026-04-01T12:00, or 2h for hours ago.")]
+Until = Annotated[str | None, typer.Option(help="Only up to this moment.")]
+OfSaga = Annotated[str | None, typer.Option("--saga-id", help="Only of this saga.")]
+
+
+def _choice(since: str | None, until: str | None, **named: Any) -> Choice:
+    now = datetime.now(UTC)
+    try:
+        return Choice(since=moment(since, now), until=moment(until, now), **named)
+    except Invalid as invalid:
+        say(*invalid.lines)
+        raise typer.Exit(2) from None
+
+
 @dead_verbs.command(name="list")
-def dead_list(saga: Kind = None, as_json: Json = False) -> None:
-    """List the dead letters, oldest first."""
-    raise typer.Exit(dead.dead_list(settings(), saga, as_json))
+def dead_list(
+    letters: Annotated[bool, typer.Option("--letters", help="Each letter by itself, not in groups.")] = False,
+    discarded: Annotated[bool, typer.Option("--all", help="Those that were discarded as well.")] = False,
+    saga: Kind = None,
+    step: Step = None,
+    wire_type: Type = None,
+    fingerprint: Fingerprint = None,
+    kind: LetterKind = None,
+    since: Since = None,
+    until: Until = None,
+    saga_id: OfSaga = None,
+    as_json: Json = False,
+) -> None:
+    """List the dead letters in groups of one cause, what happened last at the end."""
+    named = {
+        "saga": saga,
+        "step": step,
+        "type": wire_type,
+        "fingerprint": fingerprint,
+        "kind": kind,
+        "saga_id": saga_id,
+    }
+    raise typer.Exit(dead.dead_list(settings(), _choice(since, until, **named), letters, discarded, as_json))
 
 
 @dead_verbs.command(name="show")
@@ -24,8 +66,65 @@ def dead_show(
     saga: Kind = None,
     as_json: Json = False,
 ) -> None:
-    """Print one dead letter whole: where the record stood, what it said, why it is dead."""
+    """Print one dead letter whole: where the record stood, what it said, why it is dead, what was decided."""
     raise typer.Exit(dead.dead_show(settings(), letter_id, saga, as_json))
+
+
+@dead_verbs.command(name="discard")
+def dead_discard(
+    reason: Annotated[str, typer.Option(help="Why nothing more shall come of it.", show_default=False)],
+    letter_id: LetterId = None,
+    saga: Kind = None,
+    step: Step = None,
+    wire_type: Type = None,
+    fingerprint: Fingerprint = None,
+    kind: LetterKind = None,
+    since: Since = None,
+    until: Until = None,
+    saga_id: OfSaga = None,
+    as_json: Json = False,
+) -> None:
+    """Note that nothing more shall come of a dead letter, or of all that fit."""
+    named = {
+        "saga": saga,
+        "step": step,
+        "type": wire_type,
+        "fingerprint": fingerprint,
+        "kind": kind,
+        "saga_id": saga_id,
+    }
+    choice = _choice(since, until, letter_id=letter_id, **named)
+    raise typer.Exit(dead.dead_discard(settings(), choice, reason, as_json))
+
+
+@dead_verbs.command(name="replay")
+def dead_replay(
+    letter_id: LetterId = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which would pass now; change nothing.")] = False,
+    rate: Annotated[str, typer.Option(help="How fast the rest follows the first.")] = replay.RATE,
+    saga: Kind = None,
+    step: Step = None,
+    wire_type: Type = None,
+    fingerprint: Fingerprint = None,
+    kind: LetterKind = None,
+    since: Since = None,
+    until: Until = None,
+    saga_id: OfSaga = None,
+    as_json: Json = False,
+) -> None:
+    """Try dead letters once more: one first, then the rest, no further after a repeated failure."""
+    named = {
+        "saga": saga,
+        "step": step,
+        "type": wire_type,
+        "fingerprint": fingerprint,
+        "kind": kind,
+        "saga_id": saga_id,
+    }
+    choice = _choice(since, until, letter_id=letter_id, **named)
+    if dry_run:
+        raise typer.Exit(replay.dead_rehearse(settings(), choice, as_json))
+    raise typer.Exit(replay.dead_replay(settings(), choice, rate, as_json))
 
 
 @stuck_verbs.command(name="list")

@@ -72,7 +72,16 @@ ARRAY JOIN JSONExtract(body, 'steps',
 CREATE OR REPLACE VIEW dead_letters AS
 SELECT saga, saga_id, type, id, occurred_at, tenant, source AS participant, body, _topic, _partition, _offset
 FROM messages
-WHERE channel = 'dead' AND type != 'soma.noop';
+WHERE channel = 'dead' AND type NOT IN ('soma.noop', concat(saga, '.dead.discarded'), concat(saga, '.dead.replayed'));
+
+-- What was decided of dead letters; of several decisions on one letter the first one counts.
+CREATE OR REPLACE VIEW dead_letter_decisions AS
+SELECT saga, saga_id, JSONExtractString(body, 'letter_id') AS letter_id,
+       if(type = concat(saga, '.dead.discarded'), 'discarded', 'replayed') AS decision,
+       occurred_at, JSONExtractString(body, 'by') AS decided_by, JSONExtractString(body, 'reason') AS reason,
+       body, _topic, _partition, _offset
+FROM messages
+WHERE channel = 'dead' AND type IN (concat(saga, '.dead.discarded'), concat(saga, '.dead.replayed'));
 
 CREATE OR REPLACE VIEW message_counts_by_minute AS
 SELECT minute, saga, channel, type, tenant, sum(count) AS messages
