@@ -172,7 +172,9 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
                 lane = self.lanes.get(partition.partition)
                 if lane is not None:
                     ignores = lane.memory.ignores
-                    lane.push([_record(record) for record in records if not ignores(record.headers)])
+                    heard = [_record(record) for record in records if not ignores(record.headers)]
+                    if heard:
+                        lane.push(heard)
 
     async def _show_offsets(self) -> None:
         """Commit group offsets now and then: nobody starts from them, they only let lag displays work."""

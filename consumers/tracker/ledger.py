@@ -25,6 +25,9 @@ from producers.headers import ID_CHARACTERS_MAX
 from producers.records import Headers, Outgoing, Record
 from schemas.message import Opening
 
+# A status that is not the last one waits so long for what follows it: half the transactions, and none in its way.
+TELL_WITHIN_SECONDS = 0.025
+
 
 def tracker_of(saga: str) -> str:
     """The name of the participant that tracks a saga kind."""
@@ -52,6 +55,7 @@ class TrackerLedger(Memory):
         self._open: dict[str, Tracked] = {}
         self._closed: dict[str, float] = {}
         self._changed: set[str] = set()
+        self._tell_at = float("inf")
         self._ended: list[Outgoing] = []
         self._graph, self._deadlines, self._now = graph, Deadlines(graph), 0.0
         self._heard_at = 0.0
@@ -95,6 +99,8 @@ class TrackerLedger(Memory):
             return
         if len(entry.id) <= ID_CHARACTERS_MAX:
             self._fold(entry, tracked, record)
+            if self._changed:
+                self._tell_at = min(self._tell_at, now if self._ended else now + TELL_WITHIN_SECONDS)
 
     def _fold(self, entry: Entry, tracked: Tracked | None, record: Record) -> None:
         event = self._reader.event(entry)
@@ -123,13 +129,14 @@ class TrackerLedger(Memory):
         return Counted(len(self._open), stalled, self._heard_at)
 
     def has_news(self) -> bool:
-        return bool(self._changed)
+        return self._now >= self._tell_at
 
     def is_touched(self) -> bool:
         return bool(self._changed)
 
     def take(self) -> Snapshot:
         said, self._ended = self._ended, []
+        self._tell_at = float("inf")
         changed, self._changed = self._changed, set()
         state: dict[str, bytes | None] = {}
         for saga_id in changed:
@@ -179,7 +186,8 @@ class TrackerLedger(Memory):
         heapq.heappush(self._checks, (at, saga_id))
 
     def next_due(self) -> float | None:
-        return self._checks[0][0] if self._checks else None
+        due = min(self._tell_at, self._checks[0][0] if self._checks else self._tell_at)
+        return None if due == float("inf") else due
 
     def unmarked(self) -> list[tuple[str, str]]:
         marks, self._unmarked = self._unmarked, []
@@ -203,6 +211,7 @@ class TrackerLedger(Memory):
         found = found_in_log(tracked, self._graph, edge)
         tracked.stalled = Stalled(edge.step, edge.participant, edge.missing, edge.due, found)
         self._changed.add(saga_id)
+        self._tell_at = self._now
         if self._looks:
             self._to_look_at[saga_id] = None
 
@@ -227,6 +236,7 @@ class TrackerLedger(Memory):
         if found != tracked.stalled.found:
             tracked.stalled.found = found
             self._changed.add(saga_id)
+            self._tell_at = self._now
 
     @property
     def deferrable(self) -> tuple[str, ...]:
