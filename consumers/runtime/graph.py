@@ -152,6 +152,11 @@ class Graph:
         """The steps one participant owns, by name."""
         return {name: step for name, step in self.steps.items() if step.participant == participant}
 
+    def step_called(self, participant: str, name: str) -> Step | None:
+        """The participant's step of this name, or the one that has had it; None where there is none."""
+        owned = self.steps_of(participant)
+        return owned.get(name) or next((step for step in owned.values() if name in step.formerly), None)
+
     def kept_by(self, participant: str) -> frozenset[str]:
         """The wire types of which this participant must remember the body: what its steps and undos recall."""
         kept: set[str] = set()

@@ -1,17 +1,18 @@
-"""The verbs that come in groups: `soma dead …`, `soma stuck …`, `soma topics …`."""
+"""The verbs that come in groups: `soma dead …`, `soma stuck …`, `soma steps …`, `soma topics …`."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
-from deploy.cli import dead, replay, stuck, topics
+from deploy.cli import dead, replay, steps, stuck, topics
 from deploy.cli.letters import Choice, moment
 from deploy.cli.options import Json, Kind, SagaId, settings
 from deploy.cli.talking import Invalid, say
 
 dead_verbs = typer.Typer(no_args_is_help=True, help="What nobody could read, and what was given up.")
 stuck_verbs = typer.Typer(no_args_is_help=True, help="The sagas that stand still.")
+steps_verbs = typer.Typer(no_args_is_help=True, help="The steps that are paused.")
 topics_verbs = typer.Typer(no_args_is_help=True, help="The topics the hub needs.")
 
 
@@ -164,6 +165,23 @@ def stuck_skip(
 ) -> None:
     """Give a stuck compensation up; the saga goes on without it."""
     raise typer.Exit(stuck.stuck_skip(settings(), saga_id, item, reason, as_json))
+
+
+@steps_verbs.command(name="list")
+def steps_list(saga: Kind = None, as_json: Json = False) -> None:
+    """List the steps that are paused because they failed too often: where, why, and what lets them go on."""
+    raise typer.Exit(steps.steps_list(settings(), saga, as_json))
+
+
+@steps_verbs.command(name="resume")
+def steps_resume(
+    participant: Annotated[str, typer.Argument(help="Whose step it is.", show_default=False)],
+    step: Annotated[str, typer.Argument(help="As `soma steps list` shows it.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Why it will work now.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Let a paused step go on, in every partition; what was held starts, unspent."""
+    raise typer.Exit(steps.steps_resume(settings(), participant, step, reason, as_json))
 
 
 @topics_verbs.command(name="plan")

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import typer
 
 from deploy.cli import decide, flow, publish, status, watch
-from deploy.cli.groups import dead_verbs, stuck_verbs, topics_verbs
+from deploy.cli.groups import dead_verbs, steps_verbs, stuck_verbs, topics_verbs
 from deploy.cli.options import Json, Kind, SagaId, daemon_settings, settings
 from deploy.cli.review import REASON
 from deploy.cli.talking import user_name
@@ -20,6 +20,7 @@ from deploy.cli.talking import user_name
 app = typer.Typer(name="soma", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(dead_verbs, name="dead")
 app.add_typer(stuck_verbs, name="stuck")
+app.add_typer(steps_verbs, name="steps")
 app.add_typer(topics_verbs, name="topics")
 Id = Annotated[str | None, typer.Option("--id", help="The saga's id; a new one is made where none is given.")]
 MaybeId = Annotated[
