@@ -77,10 +77,10 @@ def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
 def _resumed(journal: Journal, view: View, item: Item) -> Outcome:
     """Whether the step stands still is for its participant to know; to go on twice is no harm."""
     command = msgspec.json.decode(item.message.body, type=dict[str, str])
-    step = view.graph.steps.get(command["step"])
-    if step is None or step.participant != command["participant"]:
-        return _refused(journal, item, f"{command['participant']} has no step {command['step']}")
-    return Spoke(StepResumed(saga_id=journal.saga_id, participant=step.participant, step=step.name))
+    participant, step = command["participant"], command["step"]
+    if view.graph.step_called(participant, step) is None:
+        return _refused(journal, item, f"{participant} has no step {step}")
+    return Spoke(StepResumed(saga_id=journal.saga_id, participant=participant, step=step))
 
 
 def _refused(journal: Journal, item: Item, reason: str) -> Spoke:
