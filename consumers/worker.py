@@ -94,7 +94,7 @@ class Worker:
         self._roles = [role for role in every if not wanted or role.name in wanted]
         self.groups: list[ParticipantGroup] = []
         self._life = AsyncExitStack()
-        self.registry.register(StandingFigures(lambda: self.groups, self.breakers))
+        self.registry.register(StandingFigures(lambda: self.groups, self.breakers, self.bulkheads.running))
         self.registry.register(SagaFigures(lambda: self.groups))
 
     @property

@@ -46,7 +46,29 @@ LANE_OFFSET = Figure(
 )
 POLLED = Figure("soma_participant_polled_age_seconds", ("participant",), "How long ago the participant last polled.")
 BREAKER = Figure("soma_breaker_open", ("dependency",), "1 where calls to the dependency are kept away.")
-CATALOGUE = (ITEMS, RUNNING, DURATION, LANE_OPEN, LANE_OFFSET, POLLED, BREAKER)
+STEP_PAUSED = Figure(
+    "soma_step_paused", ("participant", "step"), "1 where the step starts no more until it is resumed, in any lane."
+)
+LANE_BACKLOG = Figure(
+    "soma_lane_backlog_bytes", ("participant", "partition"), "About how much waits in the lane to be started."
+)
+LANE_FULL = Figure(
+    "soma_lane_full", ("participant", "partition"), "1 where the lane fetches no more until less waits to be started."
+)
+DEPENDENCY_RUNNING = Figure("soma_dependency_running", ("dependency",), "Attempts that may call the dependency now.")
+CATALOGUE = (
+    ITEMS,
+    RUNNING,
+    DURATION,
+    LANE_OPEN,
+    LANE_OFFSET,
+    POLLED,
+    BREAKER,
+    STEP_PAUSED,
+    LANE_BACKLOG,
+    LANE_FULL,
+    DEPENDENCY_RUNNING,
+)
 
 DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
@@ -120,25 +142,49 @@ def word_for(outcome: Outcome) -> str:
 
 
 class StandingFigures(Collector):
-    """What is looked up when somebody asks. Both arguments may change between two questions."""
+    """What is looked up when somebody asks. All arguments may change between two questions.
 
-    def __init__(self, groups: Callable[[], Sequence[ParticipantGroup]], breakers: Mapping[str, Breaker]) -> None:
-        self._groups, self._breakers = groups, breakers
+    `running` has the attempts under way by dependency.
+    """
+
+    def __init__(
+        self,
+        groups: Callable[[], Sequence[ParticipantGroup]],
+        breakers: Mapping[str, Breaker],
+        running: Mapping[str, int],
+    ) -> None:
+        self._groups, self._breakers, self._running = groups, breakers, running
 
     def collect(self) -> Iterable[Metric]:
         """Called by the registry."""
-        lane_open, offsets, polled, broken = (_family(one) for one in (LANE_OPEN, LANE_OFFSET, POLLED, BREAKER))
+        broken, running, polled = _family(BREAKER), _family(DEPENDENCY_RUNNING), _family(POLLED)
         now_seconds = time.monotonic()
-        for group in self._groups():
-            name = group.role.name
-            polled.add_metric((name,), now_seconds - group.polled_at)
-            for partition, lane in group.lanes.items():
-                lane_open.add_metric((name, str(partition)), lane.is_live)
-                for topic, offset in lane.committed_offsets().items():
-                    offsets.add_metric((name, topic, str(partition)), offset)
+        groups = self._groups()
+        for group in groups:
+            polled.add_metric((group.role.name,), now_seconds - group.polled_at)
         for dependency, breaker in self._breakers.items():
             broken.add_metric((dependency,), breaker.is_open)
-        return lane_open, offsets, polled, broken
+            running.add_metric((dependency,), self._running.get(dependency, 0))
+        return *_of_lanes(groups), polled, broken, running
+
+
+def _of_lanes(groups: Iterable[ParticipantGroup]) -> Iterable[Metric]:
+    live, offsets, paused = _family(LANE_OPEN), _family(LANE_OFFSET), _family(STEP_PAUSED)
+    backlog, full = _family(LANE_BACKLOG), _family(LANE_FULL)
+    paused_steps: set[tuple[str, str]] = set()
+    for group in groups:
+        name = group.role.name
+        for partition, lane in group.lanes.items():
+            place = (name, str(partition))
+            live.add_metric(place, lane.is_live)
+            backlog.add_metric(place, lane.memory.backlog_bytes())
+            full.add_metric(place, lane.is_full)
+            paused_steps |= {(name, step) for step in lane.memory.paused()}
+            for topic, offset in lane.committed_offsets().items():
+                offsets.add_metric((name, topic, str(partition)), offset)
+    for labels in sorted(paused_steps):
+        paused.add_metric(labels, 1)
+    return live, offsets, paused, backlog, full
 
 
 def _family(figure: Figure) -> GaugeMetricFamily:

@@ -65,11 +65,11 @@ async def _await(outcome: Any) -> Any:
 
 
 async def test_lanes_and_breakers_are_told_as_they_stand() -> None:
-    lane = SimpleNamespace(is_live=True, committed_offsets=lambda: {"tale.events": 7})
+    lane = standing_lane()
     group = SimpleNamespace(role=SimpleNamespace(name="tale.door"), lanes={3: lane}, polled_at=time.monotonic() - 5)
     breaker = Breaker("Blog", time.time)
     registry = CollectorRegistry()
-    registry.register(StandingFigures(lambda: [cast("Any", group)], {"Blog": breaker}))
+    registry.register(StandingFigures(lambda: [cast("Any", group)], {"Blog": breaker}, {}))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, labels)
@@ -84,6 +84,62 @@ async def test_lanes_and_breakers_are_told_as_they_stand() -> None:
     lane.is_live = False
     assert value("soma_breaker_open", dependency="Blog") == 1
     assert value("soma_lane_open", participant="tale.door", partition="3") == 0
+
+
+def test_a_paused_step_is_told_once_and_a_full_lane_with_what_it_holds() -> None:
+    paused, other = standing_lane(), standing_lane()
+    paused.memory.causes["tell_tale"] = "10 of its last 10 sagas failed here"
+    other.memory.causes["tell_tale"] = "the same in another partition"
+    paused.is_full, paused.memory.bytes = True, 70_000_000
+    group = SimpleNamespace(role=SimpleNamespace(name="tale.door"), lanes={0: paused, 1: other}, polled_at=0.0)
+    registry = CollectorRegistry()
+    running = {"Blog": 3}
+    registry.register(
+        StandingFigures(lambda: [cast("Any", group)], {"Blog": Breaker("Blog", time.time)}, running),
+    )
+    value = registry.get_sample_value
+    step = {"participant": "tale.door", "step": "tell_tale"}
+    lane = {"participant": "tale.door", "partition": "0"}
+    assert value("soma_step_paused", step) == 1
+    assert value("soma_lane_full", lane) == 1
+    assert value("soma_lane_backlog_bytes", lane) == 70_000_000
+    assert value("soma_lane_full", lane | {"partition": "1"}) == 0
+    assert value("soma_dependency_running", {"dependency": "Blog"}) == 3
+    paused.memory.causes.clear()
+    assert value("soma_step_paused", step) == 1
+    other.memory.causes.clear()
+    running["Blog"] = 0
+    assert value("soma_step_paused", step) is None
+    assert value("soma_dependency_running", {"dependency": "Blog"}) == 0
+
+
+def test_all_that_a_worker_tells_is_in_the_list() -> None:
+    lane = standing_lane()
+    group = SimpleNamespace(role=SimpleNamespace(name="tale.door"), lanes={0: lane}, polled_at=0.0)
+    registry = CollectorRegistry()
+    ItemFigures(registry)
+    registry.register(StandingFigures(lambda: [cast("Any", group)], {}, {}))
+    told = {metric.name.removesuffix("_total") for metric in registry.collect()}
+    assert told == {figure.name.removesuffix("_total") for figure in CATALOGUE}
+
+
+class Memory:
+    """As much of a lane's memory as is told of."""
+
+    def __init__(self) -> None:
+        self.causes: dict[str, str] = {}
+        self.bytes = 0
+
+    def paused(self) -> dict[str, str]:
+        return self.causes
+
+    def backlog_bytes(self) -> int:
+        return self.bytes
+
+
+def standing_lane() -> SimpleNamespace:
+    """An open lane that has heard seven events."""
+    return SimpleNamespace(is_live=True, is_full=False, committed_offsets=lambda: {"tale.events": 7}, memory=Memory())
 
 
 async def _fail() -> None:
