@@ -38,8 +38,10 @@ class Bulkheads(Room):
             self.running[dependency] += 1
             per_second = self._limits.get(dependency, DEFAULT).per_second
             if per_second is not None:
-                # A bucket one second deep: what was not used of the last second may be used at once.
-                self._free_at[dependency] = max(self._free_at[dependency], self._clock() - 1.0) + 1.0 / per_second
+                # A bucket one second deep: what was not used of the last second may be used at once, and no more.
+                apart_seconds = 1.0 / per_second
+                oldest = self._clock() - max(0.0, 1.0 - apart_seconds)
+                self._free_at[dependency] = max(self._free_at[dependency], oldest) + apart_seconds
 
     def leave(self, owner: Step | Undo) -> None:
         for _, port in owner.signature.ports:

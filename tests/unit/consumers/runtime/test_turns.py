@@ -1,0 +1,70 @@
+"""Whose turn it is: tenant by tenant, step by step, and nobody stands in another's way."""
+
+from consumers.runtime.turns import Turns
+
+
+def anything(step: str) -> bool:
+    return True
+
+
+def taken(turns: Turns, count: int) -> list[str]:
+    """The sagas of the next so many turns."""
+    return [mark[0] for mark in (turns.take(anything) for _ in range(count)) if mark is not None]
+
+
+def test_a_tenants_thousand_items_delay_anothers_one_by_a_single_turn() -> None:
+    turns = Turns()
+    for number in range(1_000):
+        turns.put("print_label", "large", (f"large-{number}", "i"))
+    turns.put("print_label", "small", ("small", "i"))
+    assert taken(turns, 2) == ["large-0", "small"]
+
+
+def test_three_tenants_have_their_turns_one_after_the_other() -> None:
+    turns = Turns()
+    for tenant in ("a", "b", "c"):
+        for number in range(3):
+            turns.put("print_label", tenant, (f"{tenant}{number}", "i"))
+    assert taken(turns, 9) == ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"]
+
+
+def test_a_step_with_many_items_lets_another_step_have_every_second_turn() -> None:
+    turns = Turns()
+    for number in range(10):
+        turns.put("print_label", "acme", (f"label-{number}", "i"))
+    for number in range(2):
+        turns.put("charge_card", "acme", (f"card-{number}", "i"))
+    assert taken(turns, 4) == ["label-0", "card-0", "label-1", "card-1"]
+
+
+def test_a_step_without_room_does_not_stand_in_anothers_way_and_keeps_its_place() -> None:
+    turns = Turns()
+    turns.put("print_label", "acme", ("first", "i"))
+    turns.put("charge_card", "acme", ("second", "i"))
+    assert turns.take(lambda step: step != "print_label") == ("second", "i")
+    assert turns.take(lambda step: step != "print_label") is None
+    assert len(turns) == 1
+    assert turns.take(anything) == ("first", "i")
+    assert turns.take(anything) is None
+
+
+def test_an_item_that_is_put_there_twice_has_one_turn() -> None:
+    turns = Turns()
+    for _ in range(2):
+        turns.put("print_label", "acme", ("one", "i"))
+    assert taken(turns, 2) == ["one"]
+    turns.put("print_label", "acme", ("one", "i"))
+    assert taken(turns, 1) == ["one"]
+
+
+def test_the_room_of_a_step_is_asked_once_for_a_turn_however_many_items_wait() -> None:
+    turns, asked = Turns(), []
+    for number in range(100):
+        turns.put("print_label", f"tenant-{number}", (f"{number}", "i"))
+
+    def has_room(step: str) -> bool:
+        asked.append(step)
+        return False
+
+    assert turns.take(has_room) is None
+    assert asked == ["print_label"]
