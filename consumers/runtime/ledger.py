@@ -62,6 +62,8 @@ class Ledger(Memory):
         self._decoded: dict[str, Message] = {}
         self._waiting_bytes: dict[str, int] = {}
         self._backlog_bytes = 0
+        # What was heard since somebody last looked for what may start.
+        self._fresh_bytes = 0
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -164,6 +166,8 @@ class Ledger(Memory):
                     item.suspect = item.unsure = True
         self._decoded[heard.id] = message
         self._follow(journal, utterances, now)
+        if journal.items:
+            self._fresh_bytes += ITEM_BYTES + len(body)
 
     def _hear_command(self, record: Record, now: float, suspects: bool) -> None:
         heard = read(record, self.tenant)
@@ -185,10 +189,13 @@ class Ledger(Memory):
         journal.items[item.id] = item
         self._decoded[heard.id] = message
         self._follow(journal, (), now)
+        # It waits for its barrier, and whoever publishes does not wait for it.
+        self._weigh(journal)
 
     def _resume_step(self, resumed: StepResumed) -> None:
         if resumed.participant == self.view.participant:
-            self._pauses.resume(resumed.step)
+            self._pauses.resume(self._name_of(resumed.step))
+            self._weigh_all()
 
     def _journal_for(self, heard: Heard) -> Journal:
         return self.journals.get(heard.saga_id) or self._shelf.journal(heard.saga_id) or journal_for(heard)
@@ -223,19 +230,16 @@ class Ledger(Memory):
     def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
         """At most `most` items to start now; each is running, and has its place in `room`, until `finish`."""
         works: list[Work] = []
-        hot, self._hot = self._hot, {}
+        hot, self._hot, self._fresh_bytes = self._hot, {}, 0
         for saga_id in hot:
             journal = self.journals.get(saga_id)
             if journal is None:
                 continue
             for item in startable(journal, self.view, now, self._barriers.passed(saga_id)):
-                mark = (saga_id, item.id)
-                if item.suspect and not self._suspects.may_start(mark):
-                    continue
                 if len(works) < most and not self._turns and self._has_room(item.step, room):
                     self._begin(journal, item, now, room, works)
                 else:
-                    self._turns.put(item.step, journal.tenant, mark)
+                    self._turns.put(item.step, journal.tenant, (saga_id, item.id))
                     self._weigh(journal)
             # The clock may have gone back since a timer fired.
             self._schedule(journal, later_than=now)
@@ -260,16 +264,25 @@ class Ledger(Memory):
         return dict(self._pauses.causes)
 
     def pause(self, causes: dict[str, str]) -> None:
-        self._pauses.causes = dict(causes)
+        # A step that was renamed is paused under its new name; one that is gone has items that are to stand stuck.
+        self._pauses.causes = {self._name_of(step): cause for step, cause in causes.items() if self._owner(step)}
 
     def is_held_back(self) -> bool:
-        return any(step not in self._pauses.causes for step in self._turns.steps())
+        return any(not self._is_paused(step) for step in self._turns.steps())
 
     def _has_room(self, name: str, room: Room) -> bool:
-        if name in self._pauses.causes:
+        if self._is_paused(name):
             return False
         owner = self._owner(name)
         return owner is None or room.has_room(owner)
+
+    def _is_paused(self, name: str) -> bool:
+        return bool(self._pauses.causes) and self._name_of(name) in self._pauses.causes
+
+    def _name_of(self, name: str) -> str:
+        """The step's name now; an item has the one it was journaled with."""
+        owner = self._owner(name)
+        return name if owner is None else owner.name
 
     def _owner(self, name: str) -> Step | Undo | None:
         return self.view.steps.get(name) or self.view.undos.get(name)
@@ -278,6 +291,11 @@ class Ledger(Memory):
         """Mark the item as running, or finish it where its outcome is known without asking the step."""
         if journal.items.get(item.id) is not item:
             return
+        if item.suspect and not self._suspects.may_start((journal.saga_id, item.id)):
+            self._weigh(journal)
+            return
+        # Only what has started could be to blame for a death.
+        item.on_trial = item.suspect
         self._barriers.used((journal.saga_id, item.id))
         late = item.state == "joining"
         item.state, item.due, item.started_at = "running", None, now
@@ -301,7 +319,7 @@ class Ledger(Memory):
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
         """Note how a running item ended; an item dropped meanwhile is ignored."""
         journal = self.journals.get(saga_id)
-        if journal is None:
+        if journal is None or journal.items.get(item.id) is not item:
             return
         if isinstance(outcome, Spoke) and outcome.event is not None:
             outcome = sayable(outcome.event)
@@ -314,13 +332,15 @@ class Ledger(Memory):
 
     def _judge_step(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
         """Pause the step if it has failed for one saga too many. What others send as commands never leads to that."""
+        name = self._name_of(item.step)
         if isinstance(outcome, Spoke):
-            self._pauses.note(item.step, failed=False)
+            self._pauses.note(name, failed=False)
         elif isinstance(outcome, Broke) and (item.state == "held" or item.id not in journal.items):
-            cause = self._pauses.note(item.step, failed=True, cause=f"{outcome.error}: {outcome.cause}")
+            cause = self._pauses.note(name, failed=True, cause=f"{outcome.error}: {outcome.cause}")
             if cause:
-                log.error("ledger.step_paused", extra={"step": item.step, "saga_id": journal.saga_id, "cause": cause})
-                self._follow(journal, [step_paused(journal, self.view, item, cause)], now)
+                log.error("ledger.step_paused", extra={"step": name, "saga_id": journal.saga_id, "cause": cause})
+                self._follow(journal, [step_paused(journal, self.view, item, name, cause)], now)
+                self._weigh_all()
 
     def _follow(self, journal: Journal, utterances: Iterable[Utterance], now: float, touch: bool = True) -> None:
         """After every change of a journal: say what is to be said, and see to its timers."""
@@ -349,18 +369,28 @@ class Ledger(Memory):
                 self._timers.set(item.due, (journal.saga_id, item.id))
 
     def _weigh(self, journal: Journal) -> None:
-        """Keep count of what waits to be started, and will be without anything further being heard."""
+        """Keep count of what waits to be started, and will be without anything further being heard.
+
+        What a paused step holds is not counted: that it goes on must be heard first, and a full lane would not hear it.
+        """
         weight = 0
         for item in journal.items.values():
-            if item.state in ("ready", "delayed") or (item.state == "waiting" and item.due is not None):
+            is_coming = item.state in ("ready", "delayed") or (item.state == "waiting" and item.due is not None)
+            if is_coming and not self._is_paused(item.step):
                 weight += ITEM_BYTES + len(item.message.body)
         before = self._waiting_bytes.pop(journal.saga_id, 0)
         if weight:
             self._waiting_bytes[journal.saga_id] = weight
         self._backlog_bytes += weight - before
 
+    def _weigh_all(self) -> None:
+        """A step was paused or goes on: what it holds counts otherwise now."""
+        for journal in self.journals.values():
+            if journal.items:
+                self._weigh(journal)
+
     def backlog_bytes(self) -> int:
-        return self._backlog_bytes
+        return self._backlog_bytes + self._fresh_bytes
 
     def is_waiting(self) -> bool:
         return self._barriers.is_waiting()
@@ -371,17 +401,13 @@ class Ledger(Memory):
     def acquit(self, all_of_them: bool) -> Mark | None:
         marks = self._suspects.acquit(all_of_them)
         for mark in marks:
-            self._try(mark, on_trial=True)
             self._hot[mark[0]] = None
         return marks[0] if marks else None
 
     def release(self, mark: Mark) -> None:
-        self._try(mark, on_trial=False)
-
-    def _try(self, mark: Mark, on_trial: bool) -> None:
         item = self._item(mark)
         if item is not None:
-            item.on_trial, item.suspect = on_trial, on_trial
+            item.on_trial = item.suspect = False
             self._touched[mark[0]] = None
 
     def is_suspect(self, mark: Mark) -> bool:

@@ -99,9 +99,9 @@ def step_delayed(journal: Journal, view: View, item: Item, due: float) -> Uttera
     return Utterance(event, f"{item.id}/{item.attempt}/{due:.3f}", item.attempt, item.started_at)
 
 
-def step_paused(journal: Journal, view: View, item: Item, cause: str) -> Utterance:
-    """The step has failed for one saga too many."""
-    event = StepPaused(saga_id=journal.saga_id, participant=view.participant, step=item.step, cause=cause)
+def step_paused(journal: Journal, view: View, item: Item, step: str, cause: str) -> Utterance:
+    """The step has failed for one saga too many, the last time with this item."""
+    event = StepPaused(saga_id=journal.saga_id, participant=view.participant, step=step, cause=cause)
     return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at)
 
 
