@@ -16,6 +16,10 @@ class Shelf:
         ended_at = journal.ended_at()
         if ended_at is None:
             return False
+        kept = self._journals.get(journal.saga_id)
+        if kept is not None and kept[0] != ended_at:
+            # Whoever is answered anew goes to the end, or all behind it would be kept as long as it.
+            del self._journals[journal.saga_id]
         self._journals[journal.saga_id] = (ended_at, encoded)
         return True
 
