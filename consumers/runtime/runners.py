@@ -47,7 +47,8 @@ class Runners:
             task.add_done_callback(self._tasks.discard)
 
     async def _run(self) -> None:
-        while self._waiting:
+        task = asyncio.current_task()
+        while self._waiting and task is not None and not task.cancelling():
             work = self._waiting.popleft()
             if self._waiting and not self._is_relayed:
                 self._is_relayed = True
@@ -63,8 +64,14 @@ class Runners:
 
     async def ended(self, seconds: float) -> None:
         """Wait until all have ended, but no longer than so many seconds."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=seconds)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while self._open and (left := until - loop.time()) > 0:
+            if self._tasks:
+                await asyncio.wait(set(self._tasks), timeout=left)
+            else:
+                # The one that takes over from the last is about to.
+                await asyncio.sleep(0)
 
     async def cancel(self) -> list[Work]:
         """Stop them all, and give those that had not ended. Nothing of them is heard of any more."""
