@@ -109,7 +109,9 @@ class Lane:
                 await self._open()
                 pause_seconds = 0.05
                 await self._live()
-            except PositionLost:
+            except (PositionLost, asyncio.CancelledError):
+                # What runs must not outlive the lane, nor keep its places.
+                await self._let_go()
                 raise
             except LaneLost as lost:
                 log.info("lane.lost", extra={"lane": self.name, "error": str(lost)})
@@ -193,16 +195,25 @@ class Lane:
             self.memory.heard_up_to(self._offsets)
             works = self.memory.startable(now, RUNNING_ITEMS_MAX - len(self._runners), self.host.room)
             if works:
-                if any(work.item.suspect for work in works):
-                    # Should it kill the worker, the next life must know that it was running.
-                    await self._transaction.ended()
-                    await self._commit()
-                self._runners.start(works)
+                await self._start(works)
             self._trials.go_on(now - self._opened_at)
             if not self._transaction.is_busy and (self.memory.has_news() or self._is_overdue()):
                 self._transaction.start(self._commit())
             await self._wait(self._patience())
         await self._farewell()
+
+    async def _start(self, works: list[Work]) -> None:
+        """Run these; each has its place in the room, which it must leave even where nothing comes of it."""
+        try:
+            if any(work.item.suspect for work in works):
+                # Should it kill the worker, the next life must know that it was running.
+                await self._transaction.ended()
+                await self._commit()
+        except BaseException:
+            for work in works:
+                self.host.room.leave(work.owner)
+            raise
+        self._runners.start(works)
 
     def _ask(self) -> None:
         """Find out where the inputs end now, for the items that may not start before they are heard up to there."""

@@ -1,6 +1,9 @@
 """Whose turn it is: tenant by tenant, step by step, and nobody stands in another's way."""
 
+from consumers.runtime.memory import Work
 from consumers.runtime.turns import Turns
+from tests.unit.consumers.runtime.bench import EVERYBODY, Bench
+from tests.unit.consumers.runtime.small_saga import DESK, STORE, OrderOpened
 
 
 def anything(step: str) -> bool:
@@ -68,3 +71,24 @@ def test_the_room_of_a_step_is_asked_once_for_a_turn_however_many_items_wait() -
 
     assert turns.take(has_room) is None
     assert asked == ["print_label"]
+
+
+def test_in_a_lane_with_few_places_a_tenants_thousand_sagas_delay_anothers_one_by_no_more_than_its_share() -> None:
+    store = Bench(STORE)
+    for number in range(1_000):
+        store.hears(OrderOpened(saga_id=f"large-{number}", participants=EVERYBODY), "opening", DESK, tenant="large")
+    store.hears(OrderOpened(saga_id="small", participants=EVERYBODY), "opening", DESK, tenant="small")
+    works: list[Work] = store.ledger.startable(store.now, 4)
+    rounds = 0
+    while "small" not in {work.journal.saga_id for work in works}:
+        works, rounds = store.ledger.startable(store.now, 4), rounds + 1
+    assert rounds <= 1
+
+
+def test_of_a_saga_that_has_ended_while_it_waited_for_its_turn_nothing_starts() -> None:
+    store = Bench(STORE)
+    for saga in ("one", "two"):
+        store.hears(OrderOpened(saga_id=saga, participants=EVERYBODY), f"opening {saga}", DESK)
+    assert store.ledger.startable(store.now, 0) == []
+    store.ledger.journals["one"].items.clear()
+    assert {work.journal.saga_id for work in store.ledger.startable(store.now, 100)} == {"two"}

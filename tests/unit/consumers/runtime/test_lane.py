@@ -1,0 +1,251 @@
+"""A lane: what it holds is bounded, what runs may end when it stops, and an error of its own opens it anew."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import pytest
+
+from consumers.runtime import lane as lanes
+from consumers.runtime.finishing import Broke, Outcome, Spoke
+from consumers.runtime.memory import Work
+from consumers.runtime.transport import POSITION_KEY, Position
+from schemas.engine import StepResumed
+from tests.unit.consumers.runtime.bench import EVERYBODY, SAGA, Bench
+from tests.unit.consumers.runtime.small_saga import (
+    DESK,
+    STORE,
+    CancelOrder,
+    LabelPrinted,
+    OrderOpened,
+    StockReserved,
+)
+from tests.unit.consumers.runtime.wire import Line, Places, until
+
+EVENTS, COMMANDS = "order.events", "order.commands"
+
+
+def opening(number: int = 1) -> tuple[OrderOpened, str, str]:
+    """A saga's first fact, its id and its source."""
+    return OrderOpened(saga_id=f"o-{number}", participants=EVERYBODY), f"opening {number}", DESK
+
+
+async def prompt(work: Work) -> Outcome:
+    """Steps that succeed at once."""
+    saga = work.journal.saga_id
+    found = {"reserve_stock": StockReserved(saga_id=saga), "print_label": LabelPrinted(saga_id=saga)}
+    return Spoke(found.get(work.owner.name))
+
+
+async def endless(work: Work) -> Outcome:
+    """Steps that never end."""
+    await asyncio.Event().wait()
+    return Spoke(None)
+
+
+async def test_a_door_that_is_full_fetches_no_more_commands_but_all_events_until_there_is_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    places = Places(is_open=False)
+    async with Line(DESK, prompt, places) as desk:
+        for number in range(100):
+            desk.hears(CancelOrder(saga_id=f"o-{number}"), f"cancel {number}")
+        await until(lambda: desk.wire.paused)
+        assert desk.wire.paused == {COMMANDS}
+        assert desk.lane.is_full
+        # Without a saga there is nothing to ask a step for.
+        places.is_open = True
+        await until(lambda: not desk.wire.paused)
+        assert not desk.lane.is_full
+    assert desk.wire.types.count("order.command.refused") == 100
+
+
+async def test_a_lane_that_is_full_fetches_no_more_until_half_of_it_has_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    places = Places(is_open=False)
+    async with Line(STORE, prompt, places) as store:
+        for number in range(5):
+            store.hears(*opening(number))
+        await until(store.lane.memory.is_held_back)
+        assert store.wire.paused == set()
+        for number in range(5, 50):
+            store.hears(*opening(number))
+        await until(lambda: store.wire.paused == {EVENTS})
+        places.is_open = True
+        await until(lambda: store.wire.paused == set())
+        await until(lambda: store.wire.types.count("order.stock.reserved") == 50)
+
+
+async def test_a_backlog_at_the_opening_counts_before_anything_of_it_has_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    store = Line(STORE, prompt)
+    store.wire.stable[EVENTS] = 1_000
+    monkeypatch.setattr(lanes.Lane, "_live", lambda lane: asyncio.Event().wait())
+    async with store:
+        for number in range(50):
+            store.hears(*opening(number))
+        await until(lambda: store.wire.paused == {EVENTS})
+        assert store.lane.is_full
+        assert store.life is not None
+        store.life.cancel()
+
+
+async def test_more_records_than_can_be_heard_at_once_are_left_with_kafka() -> None:
+    async with Line(STORE, prompt) as store:
+        for number in range(lanes.QUEUED_RECORDS_MAX + 1):
+            store.hears(*opening(number))
+        assert store.wire.paused == {EVENTS}
+        await until(lambda: store.wire.paused == set(), seconds=30)
+
+
+async def test_a_paused_step_lets_a_lane_hear_that_it_goes_on_however_much_it_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    causes = {"reserve_stock": "it failed", "print_label": "it failed"}
+    state = {POSITION_KEY: msgspec.msgpack.encode(Position({}, paused=causes))}
+    async with Line(STORE, prompt, state=state) as store:
+        for number in range(100):
+            store.hears(*opening(number))
+        await until(lambda: store.wire.position.offsets.get(EVENTS) == 100)
+        assert store.wire.paused == set() and store.wire.types == []
+        for step in causes:
+            store.hears(StepResumed(saga_id="o-1", participant=STORE, step=step), f"resumed {step}", DESK)
+        await until(lambda: len(store.wire.types) == 200)
+
+
+async def test_a_step_that_was_paused_is_paused_in_the_lanes_next_life() -> None:
+    async def failing(work: Work) -> Outcome:
+        return Broke("OSError", "no paper", permanent=True) if work.owner.name == "print_label" else Spoke(None)
+
+    async with Line(STORE, failing) as store:
+        for number in range(10):
+            store.hears(*opening(number))
+        await until(lambda: "order.step.paused" in store.wire.types)
+    assert list(store.wire.position.paused) == ["print_label"]
+    async with Line(STORE, prompt, state=store.wire.state) as later:
+        later.hears(*opening(11))
+        await until(lambda: "order.stock.reserved" in later.wire.types)
+        assert list(later.lane.memory.paused()) == ["print_label"]
+        later.hears(StepResumed(saga_id="o-1", participant=STORE, step="print_label"), "resumed", DESK)
+        await until(lambda: "order.label.printed" in later.wire.types)
+        await until(lambda: not later.wire.position.paused)
+
+
+async def test_what_runs_when_a_lane_stops_has_its_time_to_end_and_is_committed() -> None:
+    go_on = asyncio.Event()
+
+    async def slow(work: Work) -> Outcome:
+        await go_on.wait()
+        return await prompt(work)
+
+    places = Places()
+    store = Line(STORE, slow, places)
+    async with store:
+        store.hears(*opening())
+        await until(lambda: places.taken == 2)
+        await store.lane.stop(drain_seconds=5.0)
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        assert store.life is not None
+        await asyncio.wait_for(asyncio.shield(store.life), 4)
+    assert sorted(store.wire.types) == ["order.label.printed", "order.stock.reserved"]
+    assert store.wire.position.clean
+
+
+async def test_what_runs_longer_than_the_drain_is_cancelled_and_runs_again_in_the_next_life() -> None:
+    places = Places()
+    async with Line(STORE, endless, places) as store:
+        store.hears(*opening())
+        await until(lambda: places.taken == 2)
+        await store.lane.stop(drain_seconds=0.02)
+        assert store.life is not None
+        await asyncio.wait_for(asyncio.shield(store.life), 4)
+    assert (places.taken, store.wire.types, store.wire.position.clean) == (0, [], True)
+    async with Line(STORE, prompt, state=store.wire.state) as later:
+        await until(lambda: len(later.wire.types) == 2)
+
+
+async def test_nothing_starts_in_a_lane_that_is_stopping() -> None:
+    places = Places(is_open=False)
+    async with Line(STORE, endless, places) as store:
+        store.hears(*opening())
+        await until(store.lane.memory.is_held_back)
+        await store.lane.stop(drain_seconds=0.05)
+        places.is_open = True
+        assert store.life is not None
+        await asyncio.wait_for(asyncio.shield(store.life), 4)
+    assert places.taken == 0
+
+
+async def test_a_transaction_that_fails_beside_the_lane_ends_its_life_and_nothing_is_lost() -> None:
+    places = Places()
+    async with Line(STORE, prompt, places) as store:
+        store.wire.before_commit = fails_at(2)
+        store.hears(*opening())
+        await until(lambda: store.wire.opened == 2 and store.lane.is_live)
+        store.hears(*opening())
+        await until(lambda: len(store.wire.types) == 2)
+    assert sorted(store.wire.types) == ["order.label.printed", "order.stock.reserved"]
+    assert places.taken == 0
+
+
+async def test_a_question_that_fails_beside_the_lane_ends_its_life() -> None:
+    async with Line(DESK, prompt) as desk:
+
+        def fails() -> None:
+            desk.wire.before_ends = lambda: None
+            raise OSError("Kafka is gone")
+
+        desk.wire.before_ends = fails
+        desk.hears(CancelOrder(saga_id="nobody"), "cancel")
+        await until(lambda: desk.wire.opened == 2)
+
+
+async def test_a_suspect_whose_commit_fails_gives_its_place_back() -> None:
+    bench = Bench(STORE)
+    bench.opens()
+    bench.starts()
+    bench.commit()
+    state = {f"saga/{SAGA}": bench.state[SAGA], POSITION_KEY: msgspec.msgpack.encode(Position({}, owner="a dead one"))}
+    places = Places()
+    store = Line(STORE, prompt, places, state)
+    # The first one is that of the opening; the second must be there before a suspect starts.
+    store.wire.before_commit = fails_at(2)
+    async with store:
+        await until(lambda: len(store.wire.types) == 2)
+        assert store.wire.opened == 2
+        assert places.taken == 0
+
+
+async def test_a_lane_that_is_cancelled_leaves_nothing_running_behind() -> None:
+    places, stopped = Places(), []
+
+    async def noted(work: Work) -> Outcome:
+        try:
+            return await endless(work)
+        finally:
+            stopped.append(work.owner.name)
+
+    async with Line(STORE, noted, places) as store:
+        store.hears(*opening())
+        await until(lambda: places.taken == 2)
+        assert store.life is not None
+        store.life.cancel()
+        await asyncio.gather(store.life, return_exceptions=True)
+        assert sorted(stopped) == ["print_label", "reserve_stock"]
+        assert (places.taken, store.wire.closed) == (0, 1)
+
+
+def fails_at(number: int) -> Callable[[int], None]:
+    """A commit of this number fails."""
+
+    def before(commit: int) -> None:
+        if commit == number:
+            raise OSError("Kafka is gone")
+
+    return before

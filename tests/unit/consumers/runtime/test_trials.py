@@ -1,0 +1,138 @@
+"""After one death all suspects run again; after several in a row one at a time, in the whole worker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+
+from consumers.runtime import trials
+from consumers.runtime.memory import Memory
+from consumers.runtime.timers import Mark
+from consumers.runtime.trials import FORGIVEN_AFTER_SECONDS, Trials
+from tests.unit.consumers.runtime.wire import until
+
+
+class Suspected:
+    """As much of a memory as a trial asks for; what was acquitted runs until the test ends it."""
+
+    def __init__(self, *names: str) -> None:
+        self.held = [(name, "i") for name in names]
+        self.running: list[Mark] = []
+        self.released: list[Mark] = []
+        self.touched = False
+        self.looks = 0
+
+    def has_suspects(self) -> bool:
+        return bool(self.held)
+
+    def acquit(self, all_of_them: bool) -> Mark | None:
+        count = len(self.held) if all_of_them else 1
+        started, self.held = self.held[:count], self.held[count:]
+        self.running += started
+        return started[0] if started else None
+
+    def is_suspect(self, mark: Mark) -> bool:
+        self.looks += 1
+        return mark in self.running
+
+    def release(self, mark: Mark) -> None:
+        self.running.remove(mark)
+        self.released.append(mark)
+
+    def is_touched(self) -> bool:
+        self.looks += 1
+        return self.touched
+
+
+class Court:
+    """Trials that end with the test."""
+
+    def __init__(self) -> None:
+        self.lock, self.open = asyncio.Lock(), list[Trials]()
+
+    def begin(self, memory: Suspected, deaths: int) -> Trials:
+        trial = Trials(self.lock, asyncio.Event())
+        trial.begin(cast("Memory", memory), deaths)
+        self.open.append(trial)
+        return trial
+
+
+@pytest.fixture
+async def court() -> AsyncIterator[Court]:
+    made = Court()
+    yield made
+    for trial in made.open:
+        await trial.cancel()
+
+
+async def test_after_one_death_all_suspects_run_again_at_once(court: Court) -> None:
+    memory = Suspected("a", "b", "c")
+    court.begin(memory, deaths=1).go_on(0.0)
+    assert len(memory.running) == 3
+
+
+async def test_after_two_deaths_a_suspect_runs_only_when_the_one_before_has_ended(court: Court) -> None:
+    memory = Suspected("a", "b")
+    trial = court.begin(memory, deaths=2)
+    trial.go_on(0.0)
+    await until(lambda: memory.running)
+    trial.go_on(0.0)
+    await until(lambda: memory.looks > 3)
+    assert memory.running == [("a", "i")]
+    memory.running.clear()
+    await until(lambda: memory.running == [("b", "i")])
+
+
+async def test_of_two_lanes_of_a_worker_one_tries_a_suspect_at_a_time(court: Court) -> None:
+    one, other = Suspected("a"), Suspected("b")
+    court.begin(one, deaths=2).go_on(0.0)
+    court.begin(other, deaths=2).go_on(0.0)
+    await until(lambda: one.running)
+    await until(lambda: one.looks > 3)
+    assert other.running == []
+    one.running.clear()
+    await until(lambda: other.running)
+
+
+async def test_a_suspect_that_runs_long_is_above_suspicion_before_the_next_one_starts(
+    court: Court, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trials, "SUSPECT_SECONDS", 0.01)
+    memory = Suspected("long", "next")
+    memory.touched = True
+    court.begin(memory, deaths=2).go_on(0.0)
+    await until(lambda: memory.released == [("long", "i")])
+    looks = memory.looks
+    await until(lambda: memory.looks > looks + 3)
+    assert memory.held == [("next", "i")]
+    memory.touched = False
+    await until(lambda: memory.held == [])
+
+
+async def test_a_lane_that_lives_long_enough_without_suspects_is_forgiven_its_deaths(court: Court) -> None:
+    trial = court.begin(Suspected(), deaths=3)
+    trial.go_on(FORGIVEN_AFTER_SECONDS)
+    assert trial.deaths == 3
+    trial.go_on(FORGIVEN_AFTER_SECONDS + 1)
+    assert trial.deaths == 0
+
+
+async def test_a_lane_with_suspects_is_not_forgiven_however_long_it_lives(court: Court) -> None:
+    trial = court.begin(Suspected("a", "b"), deaths=3)
+    trial.go_on(FORGIVEN_AFTER_SECONDS + 1)
+    assert trial.deaths == 3
+
+
+async def test_a_life_that_ends_takes_its_trial_with_it(court: Court) -> None:
+    memory = Suspected("a", "b")
+    trial = court.begin(memory, deaths=2)
+    trial.go_on(0.0)
+    await until(lambda: memory.running)
+    await trial.cancel()
+    assert not court.lock.locked()
+    memory.running.clear()
+    other = Suspected("c")
+    court.begin(other, deaths=2).go_on(0.0)
+    await until(lambda: other.running)
+    assert memory.held == [("b", "i")]
