@@ -159,6 +159,9 @@ class CampaignWorld(World):
         }
         return {kind: SimulatedPorts(self.outside, what) for kind, what in named.items()}
 
+    def outside_mutations(self) -> int:
+        return self.outside.mutations
+
     def current_saga(self) -> str:
         """The saga for which something is being made just now."""
         return self.outside.making.split("/")[0]

@@ -53,6 +53,10 @@ class World:
         # In the world's own context: what a dead worker has asked for is never done.
         self.loop.call_later(self.restart_after_seconds, self.start_worker, context=self._context)
 
+    def outside_mutations(self) -> int:
+        """How often anything outside the broker was changed so far."""
+        return 0
+
     def start_worker(self, kill_at: int | None = None) -> None:
         """Start the worker; it dies before its callback number `kill_at`."""
         self.lives += 1

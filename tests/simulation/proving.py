@@ -1,0 +1,93 @@
+"""The proof over the code as it is: every crash point of every tale, then random schedules while there is time."""
+
+import itertools
+import multiprocessing
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.simulation.loop import Deadlock
+from tests.simulation.schedules import Schedule, Tale, broken_by, calm_run, campaign_tales, drawn
+
+WORKERS = 2
+SHOWN_EVERY_SECONDS = 5.0
+
+
+@dataclass
+class Proof:
+    """What was explored, and what was found."""
+
+    schedules: int = 0
+    crash_points: int = 0
+    crash_points_covered: int = 0
+    seeds: set[int] = field(default_factory=set)
+    violations: list[tuple[Schedule, list[str]]] = field(default_factory=list)
+
+    def note(self, schedule: Schedule, broken: list[str]) -> None:
+        """Count one run."""
+        self.schedules += 1
+        self.seeds.add(schedule.seed)
+        if broken:
+            self.violations.append((schedule, broken))
+            print(f"VIOLATION {schedule.command()}\n  {broken}", file=sys.stderr, flush=True)
+
+
+@cache
+def tales() -> dict[str, Tale]:
+    """All that is told, by name."""
+    return campaign_tales()
+
+
+def run(schedule: Schedule) -> tuple[Schedule, list[str]]:
+    """Run one schedule; the same in every process."""
+    return schedule, broken_by(tales()[schedule.tale], schedule)
+
+
+def survey(tale: str, seed: int) -> tuple[str, list[int], int]:
+    """The crash points of a tale and the length of its first worker's life; none where it comes to no end."""
+    try:
+        return tale, *calm_run(tales()[tale], seed)
+    except Deadlock:
+        return tale, [], 0
+
+
+def proved(seconds: float, seed: int, names: Iterable[str] | None = None) -> Proof:
+    """Cover all crash points, however long that takes, then explore random schedules for about so many seconds."""
+    proof, chosen = Proof(), list(names or tales())
+    with multiprocessing.Pool(WORKERS) as pool:
+        surveys = pool.starmap(survey, [(name, seed) for name in chosen])
+        lengths = {name: length for name, _, length in surveys}
+        crashes = [Schedule(name, seed, (point,)) for name, points, _ in surveys for point in points]
+        proof.crash_points = len(crashes)
+        for schedule, broken in _shown(pool.imap_unordered(run, [*_calm(chosen, seed), *crashes], 4), proof):
+            proof.note(schedule, broken)
+            proof.crash_points_covered += bool(schedule.deaths)
+        until = time.monotonic() + seconds
+        for batch in _batches(lengths, seed):
+            if time.monotonic() >= until:
+                break
+            for schedule, broken in _shown(pool.imap_unordered(run, batch), proof):
+                proof.note(schedule, broken)
+    return proof
+
+
+def _calm(names: list[str], seed: int) -> list[Schedule]:
+    return [Schedule(name, seed) for name in names]
+
+
+def _batches(lengths: dict[str, int], first_seed: int) -> Iterator[list[Schedule]]:
+    """Endlessly many random schedules, each tale once in every batch."""
+    for seed in itertools.count(first_seed + 1):
+        yield [drawn(name, length, seed) for name, length in lengths.items()]
+
+
+def _shown(runs: Iterable[tuple[Schedule, list[str]]], proof: Proof) -> Iterator[tuple[Schedule, list[str]]]:
+    shown_at = time.monotonic()
+    for one in runs:
+        yield one
+        if time.monotonic() - shown_at > SHOWN_EVERY_SECONDS:
+            shown_at = time.monotonic()
+            told = f"{proof.schedules} schedules, {proof.crash_points_covered} of {proof.crash_points} crash points"
+            print(f"{told}, {len(proof.violations)} violations", file=sys.stderr, flush=True)

@@ -1,0 +1,101 @@
+"""What is run against a story: a seed, and the callbacks before which the successive workers die."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.simulation.campaign_stories import STORIES
+from tests.simulation.campaign_world import CampaignWorld
+from tests.simulation.loop import Deadlock
+from tests.simulation.stories import tell, violations
+from tests.simulation.world import World
+
+DEATHS_MOST = 3
+
+
+@dataclass(frozen=True)
+class Tale:
+    """A story that can be told to any world of its own kind.
+
+    `tell` runs it to its end; `broken` says what is broken then.
+    """
+
+    name: str
+    new_world: Callable[[int], World]
+    tell: Callable[[World], None]
+    broken: Callable[[World], Iterator[str]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One run of a tale; the n-th worker dies before its callback number `deaths[n]`, and the one after the last lives.
+
+    A schedule and the code together determine every callback of the run.
+    """
+
+    tale: str
+    seed: int = 0
+    deaths: tuple[int, ...] = ()
+
+    def command(self) -> str:
+        """How to run it again."""
+        deaths = "".join(f" --kill-at {death}" for death in self.deaths)
+        return f"python -m tests.simulation.prove --story {self.tale!r} --seed {self.seed}{deaths}"
+
+
+def campaign_tales() -> dict[str, Tale]:
+    """The stories of the campaign, by name."""
+    tales = {}
+    for story in STORIES:
+        tales[story.name] = Tale(
+            story.name,
+            CampaignWorld,
+            lambda world, story=story: tell(story, world),  # type: ignore[misc]  # bound once per turn of the loop
+            lambda world, story=story: violations(story, world),  # type: ignore[misc]
+        )
+    return tales
+
+
+def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
+    """Run the schedule; what it breaks of the promises. A world that comes to no end breaks one as well."""
+    world = tale.new_world(schedule.seed)
+    for life, death in enumerate(schedule.deaths, start=1):
+        world.loop.kill_at[f"worker-{life}"] = death
+    try:
+        tale.tell(world)
+        return list(tale.broken(world))
+    except Deadlock as deadlock:
+        return [f"came to no end: {deadlock}"]
+    finally:
+        world.loop.close()
+
+
+def calm_run(tale: Tale, seed: int = 0) -> tuple[list[int], int]:
+    """The crash points of the tale's first worker, and how many callbacks it lives for when nobody kills it.
+
+    Between two awaits that change nothing outside, dying leaves the same broker and the same outside world; so of each
+    such row the first one stands for all.
+    """
+    points: list[int] = []
+    seen: set[tuple[int, int]] = set()
+    world = tale.new_world(seed)
+
+    def note(worker: str, count: int) -> None:
+        state = (world.broker.mutations, world.outside_mutations())
+        if worker == "worker-1" and state not in seen:
+            seen.add(state)
+            points.append(count)
+
+    world.loop.on_step = note
+    try:
+        tale.tell(world)
+    finally:
+        world.loop.close()
+    return points, world.loop.steps_of.get("worker-1", 0)
+
+
+def drawn(tale: str, callbacks: int, seed: int) -> Schedule:
+    """A schedule with several deaths at random moments; the seed determines all of it."""
+    draws = random.Random(f"{tale}/{seed}")
+    deaths = [draws.randint(1, max(1, callbacks)) for _ in range(draws.randint(1, DEATHS_MOST))]
+    return Schedule(tale, seed, tuple(deaths))
