@@ -37,6 +37,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.on_step: Callable[[str, int], None] = lambda worker, count: None
         self.on_death: Callable[[str], None] = lambda worker: None
         self.errors: list[dict[str, Any]] = []
+        self.steps_most = STEPS_MAX
 
     def time(self) -> float:
         return self._now
@@ -134,13 +135,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         asyncio._set_running_loop(self)
         until = self._now + seconds_most
         try:
-            for _ in range(STEPS_MAX):
+            for _ in range(self.steps_most):
                 if condition():
                     return
                 self._step(until)
         finally:
             asyncio._set_running_loop(None)
-        raise Deadlock(f"{STEPS_MAX} callbacks were run, and still not")
+        raise Deadlock(f"{self.steps_most} callbacks were run, and still not")
 
     def _step(self, until: float) -> None:
         if not self._ready:

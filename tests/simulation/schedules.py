@@ -11,6 +11,7 @@ from tests.simulation.stories import tell, violations
 from tests.simulation.world import World
 
 DEATHS_MOST = 3
+CALLBACKS_MOST = 300_000
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def campaign_tales() -> dict[str, Tale]:
 def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
     """Run the schedule; what it breaks of the promises. A world that comes to no end breaks one as well."""
     world = tale.new_world(schedule.seed)
+    world.loop.steps_most = CALLBACKS_MOST
     for life, death in enumerate(schedule.deaths, start=1):
         world.loop.kill_at[f"worker-{life}"] = death
     try:
@@ -79,6 +81,7 @@ def calm_run(tale: Tale, seed: int = 0) -> tuple[list[int], int]:
     points: list[int] = []
     seen: set[tuple[int, int]] = set()
     world = tale.new_world(seed)
+    world.loop.steps_most = CALLBACKS_MOST
 
     def note(worker: str, count: int) -> None:
         state = (world.broker.mutations, world.outside_mutations())

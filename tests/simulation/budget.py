@@ -1,0 +1,48 @@
+"""`python -m tests.simulation.budget`: a short, fixed exploration; the exit code is 1 at the first thing broken."""
+
+import sys
+from collections.abc import Iterator
+
+from tests.simulation.loop import Deadlock
+from tests.simulation.proving import tales
+from tests.simulation.schedules import Schedule, broken_by, calm_run, drawn
+
+CRASHES_OF_EACH = 8
+RANDOM_OF_EACH = 2
+
+
+def schedules() -> Iterator[Schedule]:
+    """Every tale as it is, then every tale with deaths spread over its crash points, then with several at random."""
+    names = list(tales())
+    for name in names:
+        yield Schedule(name)
+    lengths = {}
+    crashes = []
+    for number, name in enumerate(names):
+        try:
+            points, lengths[name] = calm_run(tales()[name])
+        except Deadlock:
+            continue
+        stride = max(1, len(points) // CRASHES_OF_EACH)
+        # Each tale begins elsewhere, so that together they cover what they have in common.
+        crashes.append([Schedule(name, 0, (point,)) for point in points[number % stride :: stride]])
+    for turn in range(max(map(len, crashes), default=0)):
+        for row in crashes:
+            yield from row[turn : turn + 1]
+    for seed in range(1, RANDOM_OF_EACH + 1):
+        for name, length in lengths.items():
+            yield drawn(name, length, seed)
+
+
+def main() -> int:
+    """Run them all, or up to the first that breaks a promise."""
+    for schedule in schedules():
+        broken = broken_by(tales()[schedule.tale], schedule)
+        if broken:
+            print(f"{schedule.command()}: {broken[0]}"[:2_000])
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
