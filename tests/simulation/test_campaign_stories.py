@@ -13,7 +13,7 @@ def test_the_story_keeps_the_promises_however_its_worker_dies(story: Story) -> N
     calm = told(story)
     assert list(violations(story, calm)) == []
     points = crash_points(story)
-    assert len(points) > 50
+    assert len(points) > 40
     broken = [
         (point, found) for point in points if (found := list(violations(story, told(story, kill_at=point)))) != []
     ]
