@@ -34,6 +34,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._coroutines: dict[str | None, list[tuple[Any, contextvars.Context]]] = {}
         self.steps_of: dict[str, int] = {}
         self.kill_at: dict[str, int] = {}
+        self.warn_at: dict[str, int] = {}
+        self.on_warning: Callable[[str], None] = lambda worker: None
         self.on_step: Callable[[str, int], None] = lambda worker, count: None
         self.on_death: Callable[[str], None] = lambda worker: None
         self.errors: list[dict[str, Any]] = []
@@ -159,6 +161,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if worker is not None:
             count = self.steps_of[worker] = self.steps_of.get(worker, 0) + 1
             self.on_step(worker, count)
+            if self.warn_at.get(worker) == count:
+                self.on_warning(worker)
             if self.kill_at.get(worker) == count:
                 self.kill(worker)
                 return

@@ -1,4 +1,4 @@
-"""`python -m tests.simulation.mutating --write`: make mutants of the engine and keep those that the simulation kills."""
+"""`python -m tests.simulation.mutating --write`: make mutants of the engine, keep those that the simulation kills."""
 
 import argparse
 import random

@@ -17,10 +17,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--story", choices=sorted(tales()), help="run this story only")
     parser.add_argument("--kill-at", type=int, action="append", help="the worker's callback before which it dies")
+    parser.add_argument("--overlap", type=int, default=0, help="how long its successor runs beside it, in callbacks")
     parser.add_argument("--without-mutants", action="store_true", help="leave out the deliberate bugs")
     chosen = parser.parse_args(arguments)
     if chosen.story is not None:
-        return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ())))
+        return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ()), chosen.overlap))
     proof = proved(chosen.seconds, chosen.seed)
     print(json.dumps(certificate(proof, 0, 0)))
     return 1 if proof.violations else 0

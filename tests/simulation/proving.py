@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tests.simulation.loop import Deadlock
-from tests.simulation.schedules import Schedule, Tale, broken_by, calm_run, campaign_tales, drawn
+from tests.simulation.schedules import Schedule, Tale, broken_by, calm_run, campaign_tales, drawn, trade_tales
 
 WORKERS = 2
 SHOWN_EVERY_SECONDS = 5.0
@@ -37,7 +37,7 @@ class Proof:
 @cache
 def tales() -> dict[str, Tale]:
     """All that is told, by name."""
-    return campaign_tales()
+    return campaign_tales() | trade_tales()
 
 
 def run(schedule: Schedule) -> tuple[Schedule, list[str]]:

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from tests.simulation import trade_tales as trades
 from tests.simulation.campaign_stories import STORIES
 from tests.simulation.campaign_world import CampaignWorld
 from tests.simulation.loop import Deadlock
@@ -11,6 +12,8 @@ from tests.simulation.stories import tell, violations
 from tests.simulation.world import World
 
 DEATHS_MOST = 3
+OVERLAP_MOST = 400
+OVERLAP_SHARE = 0.4
 CALLBACKS_MOST = 300_000
 
 
@@ -31,17 +34,20 @@ class Tale:
 class Schedule:
     """One run of a tale; the n-th worker dies before its callback number `deaths[n]`, and the one after the last lives.
 
-    A schedule and the code together determine every callback of the run.
+    With an `overlap` each worker's successor starts so many callbacks before it dies: for a while both take themselves
+    for the owner. A schedule and the code together determine every callback of the run.
     """
 
     tale: str
     seed: int = 0
     deaths: tuple[int, ...] = ()
+    overlap: int = 0
 
     def command(self) -> str:
         """How to run it again."""
         deaths = "".join(f" --kill-at {death}" for death in self.deaths)
-        return f"python -m tests.simulation.prove --story {self.tale!r} --seed {self.seed}{deaths}"
+        overlap = f" --overlap {self.overlap}" if self.overlap else ""
+        return f"python -m tests.simulation.prove --story {self.tale!r} --seed {self.seed}{deaths}{overlap}"
 
 
 def campaign_tales() -> dict[str, Tale]:
@@ -57,12 +63,27 @@ def campaign_tales() -> dict[str, Tale]:
     return tales
 
 
+def trade_tales() -> dict[str, Tale]:
+    """The tales of the saga that is made for the simulator."""
+    tales = {}
+    for told in trades.TALES:
+        tales[told.name] = Tale(
+            told.name,
+            lambda seed, told=told: trades.TradeWorld(told, seed),  # type: ignore[misc]  # bound once per turn of the loop
+            trades.tell,  # type: ignore[arg-type]  # a tale's world is of its own kind
+            trades.broken,  # type: ignore[arg-type]
+        )
+    return tales
+
+
 def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
     """Run the schedule; what it breaks of the promises. A world that comes to no end breaks one as well."""
     world = tale.new_world(schedule.seed)
     world.loop.steps_most = CALLBACKS_MOST
     for life, death in enumerate(schedule.deaths, start=1):
         world.loop.kill_at[f"worker-{life}"] = death
+        if schedule.overlap:
+            world.loop.warn_at[f"worker-{life}"] = max(1, death - schedule.overlap)
     try:
         tale.tell(world)
         return list(tale.broken(world))
@@ -101,4 +122,5 @@ def drawn(tale: str, callbacks: int, seed: int) -> Schedule:
     """A schedule with several deaths at random moments; the seed determines all of it."""
     draws = random.Random(f"{tale}/{seed}")
     deaths = [draws.randint(1, max(1, callbacks)) for _ in range(draws.randint(1, DEATHS_MOST))]
-    return Schedule(tale, seed, tuple(deaths))
+    overlap = draws.randint(1, OVERLAP_MOST) if draws.random() < OVERLAP_SHARE else 0
+    return Schedule(tale, seed, tuple(deaths), overlap)

@@ -5,8 +5,9 @@ import random
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from consumers.runtime.transport import Transport
+from producers.errors import LaneLost
 from producers.records import Outgoing, Record
-from tests.simulation.broker import SimulatedBroker
+from tests.simulation.broker import Fenced, SimulatedBroker
 
 
 class SimulatedTransport(Transport):
@@ -77,6 +78,12 @@ class SimulatedTransport(Transport):
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         await self._hop()
+        try:
+            await self._write(said, state)
+        except Fenced as fenced:
+            raise LaneLost(str(fenced)) from fenced
+
+    async def _write(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         transaction = self.broker.begin(self.transactional_id, self._epoch)
         records = [Outgoing(self.state_topic, self.partition, key.encode(), value) for key, value in state.items()]
         for outgoing in said + records:

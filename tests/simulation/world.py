@@ -43,13 +43,22 @@ class World:
         self.ports = ports(self)
         self.tracker = f"{graph.saga}.tracker"
         self.topics = graph.schema.topics
-        self.loop.on_death = lambda worker: self._restart_later()
+        self._replaced: set[str] = set()
+        self.loop.on_death = self._restart_later
+        self.loop.on_warning = self._replace
         empty = msgspec.msgpack.encode(Position({}))
         for participant in (*graph.participants, self.tracker):
             for partition in range(self.partitions):
                 self.broker.append(Outgoing(f"{participant}.state", partition, POSITION_KEY.encode(), empty))
 
-    def _restart_later(self) -> None:
+    def _replace(self, worker: str) -> None:
+        """A successor starts while the worker still lives: it was frozen, or cut off, and does not know yet."""
+        self._replaced.add(worker)
+        self.loop.call_soon(self.start_worker, context=self._context)
+
+    def _restart_later(self, worker: str) -> None:
+        if worker in self._replaced:
+            return
         # In the world's own context: what a dead worker has asked for is never done.
         self.loop.call_later(self.restart_after_seconds, self.start_worker, context=self._context)
 
