@@ -4,7 +4,8 @@ A test leaves a file `<moment>` in `SOMA_FAULTS`; the first worker that comes to
 the crash point in `crash-points.log`, and kills itself as SIGKILL would. Moments: `inside <Port>.<method>` (the effect
 is made, nobody knows), `sent` (between the sends and the commit), `committed` (the commit is done, the memory does not
 know). A saga misbehaves by its id: `sleeps-…` sleeps in Outbox.prepare, `kills-…` kills its worker in
-SocialFeed.publish each time, and `down-…` finds the blog down as long as the file `down` lies in the folder.
+SocialFeed.publish each time, `down-…` finds the blog down as long as the file `down` lies in the folder, and
+`broken-…` gets no picture as long as the file `broken` does.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from aiokafka import AIOKafkaProducer
 
 from consumers import app
 from consumers.kinds import SagaKind
+from consumers.runtime.steps import Declined
 
 FOLDER = "SOMA_FAULTS"
 LOG = "crash-points.log"
@@ -72,6 +74,9 @@ async def misbehave(saga: str, call: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if call == "Blog.publish" and saga.startswith("down-") and (Path(os.environ[FOLDER]) / "down").exists():
         raise ConnectionError("the blog does not answer")
+    if call == "Pictures.draw" and saga.startswith("broken-") and (Path(os.environ[FOLDER]) / "broken").exists():
+        # No breaker opens for a no, so every attempt is made at once.
+        raise Declined("there is no ink")
 
 
 async def slowly(call: str) -> None:

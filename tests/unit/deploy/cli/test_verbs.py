@@ -37,6 +37,8 @@ def soma(*words: str) -> Result:
         ["dead", "show", "one"],
         ["stuck", "list"],
         ["stuck", "retry", "one"],
+        ["steps", "list"],
+        ["steps", "resume", "campaign.studio", "draft_content"],
         ["topics", "plan"],
         ["topics", "apply"],
     ],
