@@ -80,6 +80,7 @@ def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
     """Run the schedule; what it breaks of the promises. A world that comes to no end breaks one as well."""
     world = tale.new_world(schedule.seed)
     world.loop.steps_most = CALLBACKS_MOST
+    world.has_zombies = schedule.overlap > 0
     for life, death in enumerate(schedule.deaths, start=1):
         world.loop.kill_at[f"worker-{life}"] = death
         if schedule.overlap:

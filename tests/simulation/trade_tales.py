@@ -20,7 +20,6 @@ class TradeTale:
     """How long the far side takes, how slowly who hears the events, when it is due, and when somebody cancels."""
 
     name: str
-    ends: frozenset[str]
     takes: dict[str, float] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
     due_seconds: float = 600.0
@@ -30,10 +29,14 @@ class TradeTale:
 
 
 class FarSide:
-    """Goes on with what it was asked for, whoever dies meanwhile; forgets what it has undone."""
+    """Goes on with what it was asked for, whoever dies meanwhile; forgets what it has undone.
+
+    Only where two workers take themselves for the owner it must remember: nobody else can stop the one that is not.
+    """
 
     def __init__(self, world: "TradeWorld") -> None:
         self._world = world
+        self._undone: set[str] = set()
 
     async def do(self, what: str, key: str) -> None:
         world = self._world
@@ -48,7 +51,7 @@ class FarSide:
         failed = world.fails.get(what, 0) > 0
         if failed:
             world.fails[what] -= 1
-        else:
+        elif not (world.has_zombies and key in self._undone):
             world.standing.add((what, key))
         if not answered.done():
             if failed:
@@ -59,6 +62,7 @@ class FarSide:
     async def undo(self, what: str, key: str) -> None:
         await asyncio.sleep(self._world.random.uniform(0.0001, 0.002))
         self._world.changes += 1
+        self._undone.add(key)
         self._world.standing.discard((what, key))
 
     async def ring(self) -> None:
@@ -70,6 +74,7 @@ class TradeWorld(World):
 
     def __init__(self, told: TradeTale, seed: int = 0) -> None:
         self.told, self.changes = told, 0
+        self.due_at = self.cancelled_at = 0.0
         self.standing: set[tuple[str, str]] = set()
         self.fails = dict(told.fails)
         super().__init__(trade_graph(), _ports, seed)
@@ -88,7 +93,8 @@ def _ports(world: World) -> dict[type, object]:
 def tell(world: TradeWorld) -> None:
     """Run the trade until it has ended, and the far side has done all it was asked for."""
     told = world.told
-    due_at = datetime.fromtimestamp(world.loop.time() + told.due_seconds, UTC).isoformat()
+    world.due_at = world.loop.time() + told.due_seconds
+    due_at = datetime.fromtimestamp(world.due_at, UTC).isoformat()
     world.publish("trade.open", SAGA, {"firm": told.firm, "due_at": due_at}, "open")
     world.start_worker()
     waiting = [told.cancelled_after] if told.cancelled_after else []
@@ -96,6 +102,7 @@ def tell(world: TradeWorld) -> None:
     def ended() -> bool:
         if waiting and waiting[0] in world.types(SAGA):
             waiting.clear()
+            world.cancelled_at = world.loop.time()
             world.publish("trade.cancel", SAGA, {}, "cancel")
         return not waiting and world.state(SAGA) in FINAL_STATES
 
@@ -110,10 +117,13 @@ def tell(world: TradeWorld) -> None:
 
 def broken(world: TradeWorld) -> Iterator[str]:
     """What the tale breaks of the promises."""
+    said_at = {kind: record.at for kind, record in reversed(world.events(SAGA))}
     types = world.types(SAGA)
-    state = world.state(SAGA)
-    if state not in world.told.ends:
-        yield f"ended as {state}, not {' or '.join(sorted(world.told.ends))}: {types}"
+    paid_at = said_at.get("trade.price.paid", float("inf"))
+    if "trade.expired" in said_at and paid_at < min(world.due_at, said_at["trade.expired"]):
+        yield f"expired, and was paid before it was due: {types}"
+    if "trade.cancelled" in said_at and world.told.firm and paid_at < world.cancelled_at:
+        yield f"cancelled, and was paid before anybody asked: {types}"
     if world.said_twice():
         yield f"said twice: {world.said_twice()}"
     if world.loop.errors:
@@ -132,26 +142,23 @@ def _is_end(world: World, kind: str) -> bool:
     return kind in ("trade.completed", "trade.cancelled", "trade.expired", "trade.step.failed")
 
 
-BOTH = frozenset({"completed", "cancelled"})
 TALES = (
-    TradeTale("trade", frozenset({"completed"})),
-    TradeTale("trade due", frozenset({"expired"}), takes={"price": 3.0}, due_seconds=1.0),
+    TradeTale("trade"),
+    TradeTale("trade due", takes={"price": 3.0}, due_seconds=1.0),
     TradeTale(
         "trade paid before it is due, heard of later",
-        frozenset({"completed"}),
         takes={"price": 0.6, "goods": 3.0},
         slow={DESK: 2.0},
         due_seconds=1.0,
     ),
     TradeTale(
         "trade cancelled too late, heard of later",
-        frozenset({"completed"}),
         takes={"goods": 3.0},
         slow={DESK: 1.0},
         cancelled_after="trade.price.paid",
     ),
     *(
-        TradeTale(f"trade cancelled while it closes, {number}", BOTH, firm=False, cancelled_after=after, slow=slow)
+        TradeTale(f"trade cancelled while it closes, {number}", firm=False, cancelled_after=after, slow=slow)
         for number, (after, slow) in enumerate(
             (
                 ("trade.goods.delivered", {}),
@@ -161,15 +168,9 @@ TALES = (
             )
         )
     ),
-    TradeTale(
-        "trade cancelled while the goods are under way",
-        frozenset({"cancelled"}),
-        takes={"goods": 3.0},
-        cancelled_after="trade.opened",
-    ),
+    TradeTale("trade cancelled while the goods are under way", takes={"goods": 3.0}, cancelled_after="trade.opened"),
     TradeTale(
         "trade cancelled while the goods fail",
-        frozenset({"cancelled"}),
         takes={"goods": 0.5},
         fails={"goods": 1},
         firm=False,

@@ -44,9 +44,10 @@ class World:
         self.tracker = f"{graph.saga}.tracker"
         self.topics = graph.schema.topics
         self._replaced: set[str] = set()
+        self.has_zombies = False
         self.loop.on_death = self._restart_later
         self.loop.on_warning = self._replace
-        empty = msgspec.msgpack.encode(Position({}))
+        empty = msgspec.msgpack.encode(Position({}, clean=True))
         for participant in (*graph.participants, self.tracker):
             for partition in range(self.partitions):
                 self.broker.append(Outgoing(f"{participant}.state", partition, POSITION_KEY.encode(), empty))
