@@ -9,10 +9,11 @@ from tests.simulation.schedules import Schedule, broken_by, calm_run, drawn
 
 CRASHES_OF_EACH = 8
 RANDOM_OF_EACH = 2
+RACES_OF_EACH = 60
 
 
 def schedules() -> Iterator[Schedule]:
-    """Every tale as it is, then every tale with deaths spread over its crash points, then with several at random."""
+    """Every tale as it is, with deaths spread over its crash points, and with several at random."""
     names = list(tales())
     for name in names:
         yield Schedule(name)
@@ -29,6 +30,8 @@ def schedules() -> Iterator[Schedule]:
     for turn in range(max(map(len, crashes), default=0)):
         for row in crashes:
             yield from row[turn : turn + 1]
+    for seed in range(1, RACES_OF_EACH + 1):
+        yield from (Schedule(name, seed) for name in names if tales()[name].is_race)
     for seed in range(1, RANDOM_OF_EACH + 1):
         for name, length in lengths.items():
             yield drawn(name, length, seed)

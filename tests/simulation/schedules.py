@@ -21,13 +21,14 @@ CALLBACKS_MOST = 300_000
 class Tale:
     """A story that can be told to any world of its own kind.
 
-    `tell` runs it to its end; `broken` says what is broken then.
+    `tell` runs it to its end; `broken` says what is broken then. A `race` takes another course with every seed.
     """
 
     name: str
     new_world: Callable[[int], World]
     tell: Callable[[World], None]
     broken: Callable[[World], Iterator[str]]
+    is_race: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def trade_tales() -> dict[str, Tale]:
             lambda seed, told=told: trades.TradeWorld(told, seed),  # type: ignore[misc]  # bound once per turn of the loop
             trades.tell,  # type: ignore[arg-type]  # a tale's world is of its own kind
             trades.broken,  # type: ignore[arg-type]
+            is_race="while it closes" in told.name,
         )
     return tales
 

@@ -147,13 +147,13 @@ TALES = (
     TradeTale("trade due", takes={"price": 3.0}, due_seconds=1.0),
     TradeTale(
         "trade paid before it is due, heard of later",
-        takes={"price": 0.6, "goods": 3.0},
+        takes={"price": 2.3, "goods": 4.5},
         slow={DESK: 2.0},
-        due_seconds=1.0,
+        due_seconds=3.0,
     ),
     TradeTale(
         "trade cancelled too late, heard of later",
-        takes={"goods": 3.0},
+        takes={"price": 1.3, "goods": 3.0},
         slow={DESK: 1.0},
         cancelled_after="trade.price.paid",
     ),
