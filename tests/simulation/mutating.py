@@ -9,11 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import zip_longest
 
 from tests.simulation.mutants import Mutant, mutants, patch_of
-from tests.simulation.trying import MUTATIONS, ROOT, Verdict, tried
+from tests.simulation.trying import MUTATIONS, ROOT, TRIED_AT_ONCE, Verdict, tried
 
 MODULES = ("journal", "hearing", "finishing", "judging", "ledger", "lane", "barriers", "timers")
 MADE_PREFIX = "made-"
-TRIED_AT_ONCE = 2
 
 
 def sampled(seed: int) -> Iterator[Mutant]:

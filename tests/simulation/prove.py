@@ -4,10 +4,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tests.simulation.proving import Proof, proved, run, tales
 from tests.simulation.schedules import Schedule
+from tests.simulation.trying import TRIED_AT_ONCE, DoesNotApply, Verdict, kept, tried
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,8 +25,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.story is not None:
         return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ()), chosen.overlap))
     proof = proved(chosen.seconds, chosen.seed)
-    print(json.dumps(certificate(proof, 0, 0)))
-    return 1 if proof.violations else 0
+    bugs = [] if chosen.without_mutants else kept()
+    caught = found_among(bugs)
+    print(json.dumps(certificate(proof, len(bugs), caught)))
+    return 1 if proof.violations or caught < len(bugs) else 0
+
+
+def found_among(bugs: list[tuple[str, str]]) -> int:
+    """How many of these deliberate bugs the simulation finds."""
+    caught = 0
+    with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
+        for name, verdict in zip((name for name, _ in bugs), pool.map(tried_if_it_applies, bugs), strict=True):
+            caught += verdict.is_caught
+            fate = "caught" if verdict.is_caught else "NOT CAUGHT"
+            print(f"{fate} {name} in {verdict.seconds:.1f} s: {verdict.words[:160]}", file=sys.stderr, flush=True)
+    return caught
+
+
+def tried_if_it_applies(bug: tuple[str, str]) -> Verdict:
+    """What became of it; one that no longer applies proves nothing, and so is not caught."""
+    try:
+        return tried(*bug)
+    except DoesNotApply as error:
+        return Verdict(bug[0], False, str(error), 0.0)
 
 
 def replayed(schedule: Schedule) -> int:

@@ -1,0 +1,44 @@
+"""The proof in short: schedules with several deaths, and deliberate bugs that have to be found.
+
+`make prove` has the long version.
+"""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.simulation.proving import tales
+from tests.simulation.schedules import OVERLAP_MOST, Schedule, broken_by
+from tests.simulation.trying import applies, kept, tried
+
+KEPT = dict(kept())
+SHORT = ("02-state-outside-the-transaction", "08-read-barrier-left-out", "12-unsure-wait-left-out")
+CALLBACKS = st.integers(1, 1_500)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(sorted(tales())),
+    st.integers(0, 1_000_000),
+    st.lists(CALLBACKS, max_size=3),
+    st.one_of(st.just(0), st.integers(1, OVERLAP_MOST)),
+)
+def test_no_schedule_breaks_a_promise(tale: str, seed: int, deaths: list[int], overlap: int) -> None:
+    schedule = Schedule(tale, seed, tuple(deaths), overlap)
+    assert broken_by(tales()[tale], schedule) == [], schedule.command()
+
+
+def test_there_are_twenty_deliberate_bugs_most_of_them_made_by_the_tool() -> None:
+    made = [name for name in KEPT if "-made-" in name]
+    assert len(KEPT) >= 20
+    assert 2 * len(made) >= len(KEPT)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_deliberate_bug_still_applies(name: str) -> None:
+    applies(name, KEPT[name])
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_the_simulation_finds_this_bug(name: str) -> None:
+    assert tried(name, KEPT[name]).is_caught
