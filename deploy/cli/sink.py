@@ -40,11 +40,13 @@ from consumers.clickhouse.landing import Landing
 from consumers.clickhouse.metrics import SinkMetrics
 from consumers.clickhouse.schema import apply_schema, note_types, smallest_window, tie_to_cluster
 from consumers.clickhouse.sink import DEFAULT_OPTIONS, Options, Sink
+from deploy.cli.application import sagas_of
 from deploy.local.errors import StackError
 from deploy.local.files import write_whole
 from deploy.local.places import Places
+from producers.errors import FlowError
 from producers.settings import Settings
-from schemas.topics import SagaSchema, catalogue
+from schemas.topics import SagaSchema
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def sink(settings: Settings, registry: CollectorRegistry | None = None, options:
         places.run.mkdir(parents=True, exist_ok=True)
         with instance_name(places.run / "sink.lock", places.home) as instance:
             asyncio.run(run_sink(settings, places, registry or CollectorRegistry(), options, instance))
-    except (AnotherCluster, NoDeduplication) as refused:
+    except (AnotherCluster, NoDeduplication, FlowError) as refused:
         return refuse(str(refused), 2)
     except SinkError as refused:
         return refuse(str(refused), 1)
@@ -92,7 +94,7 @@ async def run_sink(
     """Wait for the store and Kafka, check the tables, run; a signal ends all of it."""
     starting = asyncio.current_task()
     asked_to_stop = threading.Event()
-    sagas = catalogue()
+    sagas = {kind.graph.saga: kind.graph.schema for kind in sagas_of(settings)}
     topics = topics_of(sagas.values())
 
     def on_signal() -> None:

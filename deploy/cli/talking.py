@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from consumers.kinds import SagaKind
 from consumers.runtime.graph import Graph
 from consumers.topics import TopicsDiffer
-from deploy.cli.worker import sagas_of
+from deploy.cli.application import sagas_of
 from deploy.local.errors import StackError
 from producers.answers import Answer, Published
 from producers.client import Client

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import importlib
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from consumers.kinds import SagaKind
 from consumers.topics import TopicsDiffer
 from consumers.worker import STUCK_EXIT_CODE, Worker
+from deploy.cli.application import sagas_of
 from deploy.cli.sink import instance_name
 from deploy.local.files import write_whole
 from deploy.local.places import Places
@@ -27,13 +27,6 @@ REACHABLE_WITHIN_SECONDS = 60.0
 OPEN_WITHIN_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 1.0
 COLLECTOR_THRESHOLDS = (100_000, 20, 100)
-
-
-def sagas_of(settings: Settings) -> tuple[SagaKind, ...]:
-    """The saga kinds of the composition root the settings name; raises `FlowError`, ImportError or AttributeError."""
-    module, _, function = settings.application.partition(":")
-    kinds: tuple[SagaKind, ...] = getattr(importlib.import_module(module), function)()
-    return kinds
 
 
 def worker(settings: Settings, only: list[str], check: bool = False) -> int:
