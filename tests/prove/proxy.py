@@ -1,4 +1,4 @@
-"""A TCP proxy before the broker. Killed, it cuts every connection at once; frozen, it is a network that swallows all."""
+"""A TCP proxy before the broker. Killed, it cuts every connection at once; frozen, it swallows all that is sent."""
 
 import asyncio
 import contextlib

@@ -56,6 +56,7 @@ def carrier(name: str, *address: str) -> Part:
 def parts(settings: Settings, behind_port: int, proxy_port: int) -> tuple[Part, ...]:
     """Broker, store, sink, proxy, two workers."""
     keep = {part.name: part for part in embedded_parts(settings) if part.name in ("store", "sink")}
+    keep["sink"] = replace(keep["sink"], needs=("kafka", "store"))
     proxy = Part(
         "proxy",
         lambda wiring: python("-m", "tests.prove.proxy", str(proxy_port), str(behind_port)),

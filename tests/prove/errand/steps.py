@@ -4,7 +4,7 @@ desk   open_errand -> ErrandOpened     cancel_errand     close_errand (on GoodsD
 shop   buy_goods -> wrap_goods -> book_slot
 road   hire_rider (beside book_slot)   deliver_goods (join of both)
 
-Budgets are so wide that the deaths of a run do not spend them: an errand ends as its wish says, or the proof has failed.
+Budgets are so wide that the deaths of a run do not spend them: an errand ends as its wish says, or the proof fails.
 """
 
 import asyncio
