@@ -33,6 +33,7 @@ class Load:
         self._producer = Producer(
             {
                 "bootstrap.servers": kafka,
+                "log_level": 0,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "message.timeout.ms": DOWN_SECONDS_MAX,
@@ -43,6 +44,7 @@ class Load:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": kafka,
+                "log_level": 0,
                 "group.id": "load",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",

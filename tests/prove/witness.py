@@ -86,6 +86,7 @@ def records(kafka: str, topic: str, partition: int) -> Iterator[Message]:
     consumer = Consumer(
         {
             "bootstrap.servers": kafka,
+            "log_level": 0,
             "group.id": "prove-witness",
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
@@ -106,7 +107,7 @@ def records(kafka: str, topic: str, partition: int) -> Iterator[Message]:
 
 def partitions_of(kafka: str, topic: str) -> list[int]:
     """The partitions of a topic."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "prove-witness"})
+    consumer = Consumer({"bootstrap.servers": kafka, "log_level": 0, "group.id": "prove-witness"})
     try:
         return sorted(consumer.list_topics(topic, timeout=20).topics[topic].partitions)
     finally:
