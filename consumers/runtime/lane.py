@@ -146,7 +146,7 @@ class Lane:
         died = position is not None and not position.clean and position.owner != self.host.life
         self._trials.begin(self.memory, deaths=position.unclean + 1 if position is not None and died else 0)
         if position is not None:
-            self.memory.pause(position.paused)
+            self.memory.pause(position.paused, position.ends)
         ends = await self.transport.ends()
         self._backlog_ends = ends if died else {}
         self.memory.reopen(died, self.host.clock())
@@ -301,7 +301,8 @@ class Lane:
         async with self.host.commits:
             snapshot = self.memory.take()
             offsets, self._touched_since = dict(self._offsets), None
-            position = Position(offsets, clean, self.host.life, self._trials.deaths, self.memory.paused())
+            paused, ends = self.memory.paused(), self.memory.ends_of_steps()
+            position = Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends)
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
             await self.transport.commit(snapshot.said, state)

@@ -263,9 +263,15 @@ class Ledger(Memory):
     def paused(self) -> dict[str, str]:
         return dict(self._pauses.causes)
 
-    def pause(self, causes: dict[str, str]) -> None:
+    def ends_of_steps(self) -> dict[str, int]:
+        return dict(self._pauses.ends)
+
+    def pause(self, causes: dict[str, str], ends: dict[str, int]) -> None:
         # A step that was renamed is paused under its new name; one that is gone has items that are to stand stuck.
-        self._pauses.causes = {self._name_of(step): cause for step, cause in causes.items() if self._owner(step)}
+        self._pauses = Pauses(
+            {self._name_of(step): cause for step, cause in causes.items() if self._owner(step)},
+            {self._name_of(step): bits for step, bits in ends.items() if self._owner(step)},
+        )
 
     def is_held_back(self) -> bool:
         return any(not self._is_paused(step) for step in self._turns.steps())

@@ -83,8 +83,11 @@ class Memory(Protocol):
     def paused(self) -> dict[str, str]:
         """The steps that start no more until somebody resumes them, and why."""
 
-    def pause(self, causes: dict[str, str]) -> None:
-        """These steps stood still in the former life."""
+    def pause(self, causes: dict[str, str], ends: dict[str, int]) -> None:
+        """These steps stood still in the former life, and so ended the last items of each."""
+
+    def ends_of_steps(self) -> dict[str, int]:
+        """How the last items of each step have ended, as `pause` takes it."""
 
     def is_held_back(self) -> bool:
         """Whether something could start, had it room."""

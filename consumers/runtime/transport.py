@@ -17,7 +17,8 @@ class Position(msgspec.Struct, frozen=True):
     """Up to where the inputs were heard; written with every transaction of the lane.
 
     `clean` is a farewell: nothing was running. `owner` is the worker's life, `unclean` how many lives in a row ended
-    without farewell; `paused` are the steps that stand still, with their causes.
+    without farewell; `paused` are the steps that stand still, with their causes, and `ends` tells how the last items of
+    each step have ended (see `pausing`).
     """
 
     offsets: dict[str, int]
@@ -25,6 +26,7 @@ class Position(msgspec.Struct, frozen=True):
     owner: str = ""
     unclean: int = 0
     paused: dict[str, str] = {}
+    ends: dict[str, int] = {}
 
 
 class Transport(Protocol):

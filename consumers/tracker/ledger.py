@@ -248,7 +248,10 @@ class TrackerLedger(Memory):
     def paused(self) -> dict[str, str]:
         return {}
 
-    def pause(self, causes: dict[str, str]) -> None:
+    def ends_of_steps(self) -> dict[str, int]:
+        return {}
+
+    def pause(self, causes: dict[str, str], ends: dict[str, int]) -> None:
         return
 
     def is_held_back(self) -> bool:

@@ -14,7 +14,7 @@ from schemas.topics import SagaTopics
 
 TOPICS = SagaTopics.of("errand")
 FINAL = frozenset({"completed", "compensated", "cancelled", "rejected", "expired"})
-WISHES = {"plain": 80, "slow": 5, "refused": 6, "broken": 4, "cancelled": 5}
+WISHES = {"plain": 82, "slow": 5, "refused": 6, "broken": 2, "cancelled": 5}
 DOWN_SECONDS_MAX = 120_000
 
 

@@ -73,6 +73,14 @@ def test_a_step_that_goes_on_is_judged_anew() -> None:
     assert ended(pauses, True) != ""
 
 
+def test_a_new_life_judges_a_step_by_what_ended_in_the_former_one() -> None:
+    former = Pauses()
+    ended(former, *[False] * 100, *[True] * 9)
+    later = Pauses(former.causes, former.ends)
+    assert ended(later, *[True] * 10) == ""
+    assert ended(later, True).startswith("20 of its last 40 sagas failed here")
+
+
 def open_saga(bench: Bench, saga: str) -> None:
     """A saga begins, in the log."""
     bench.hears(OrderOpened(saga_id=saga, participants=EVERYBODY), f"opening {saga}", DESK)
@@ -164,7 +172,7 @@ def test_a_pause_survives_a_reopening_and_still_holds_its_items_unspent() -> Non
     for _ in range(5):
         causes = store.ledger.paused()
         store = store.reopened(died=True)
-        store.ledger.pause(causes)
+        store.ledger.pause(causes, {})
         assert "reserve_stock" not in store.starts()
         store.commit()
     resume(store)
@@ -180,14 +188,14 @@ def test_what_a_paused_step_holds_is_no_suspect_that_others_wait_for() -> None:
     store.commit()
     causes = store.ledger.paused()
     store = store.reopened(died=True)
-    store.ledger.pause(causes)
+    store.ledger.pause(causes, {})
     store.starts(acquitted=False)
     assert not store.ledger.has_suspects()
 
 
 def test_a_pause_follows_a_step_to_its_new_name_and_ends_with_one_that_is_gone() -> None:
     store = Bench(STORE)
-    store.ledger.pause({"book_stock": "it failed", "long_gone": "it failed"})
+    store.ledger.pause({"book_stock": "it failed", "long_gone": "it failed"}, {})
     assert store.ledger.paused() == {"reserve_stock": "it failed"}
     open_saga(store, "held")
     assert store.starts() == ["print_label"]
@@ -197,7 +205,7 @@ def test_a_pause_follows_a_step_to_its_new_name_and_ends_with_one_that_is_gone()
 
 def test_what_a_paused_step_holds_does_not_keep_the_lane_from_hearing_that_it_goes_on() -> None:
     store = Bench(STORE)
-    store.ledger.pause({"reserve_stock": "it failed", "print_label": "it failed"})
+    store.ledger.pause({"reserve_stock": "it failed", "print_label": "it failed"}, {})
     for number in range(100):
         open_saga(store, f"held-{number}")
     store.starts()
