@@ -33,7 +33,7 @@ def unreadable(record: Record, view: View, reason: str, wire_type: str, now: flo
         type=wire_type[:HEADER_CHARACTERS_MAX] or None,
         error="Unreadable",
         reason=reason,
-        fingerprint=_fingerprint("Unreadable", _kind_of(reason, key), wire_type, _shape(record.value)),
+        fingerprint=_fingerprint("Unreadable", _kind_of(reason), wire_type, _shape(record.value)),
         origin=origin,
         headers={
             name[:HEADER_CHARACTERS_MAX]: (value or b"").decode(errors="backslashreplace")[:HEADER_CHARACTERS_MAX]
@@ -98,10 +98,9 @@ def _kept(value: bytes | None) -> bytes | None:
     return value[:EXCERPT_BYTES] if value is not None and len(value) > VALUE_BYTES_MAX else value
 
 
-def _kind_of(reason: str, key: bytes | None) -> str:
-    """The reason without what differs from record to record."""
-    saga_id = _as_text(key)[0]
-    return (reason.replace(saga_id, "…") if saga_id else reason).partition(":")[0]
+def _kind_of(reason: str) -> str:
+    """The reason without what differs from record to record: that stands after its first colon."""
+    return reason.partition(":")[0]
 
 
 def _shape(value: bytes | None) -> str:

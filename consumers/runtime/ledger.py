@@ -152,7 +152,7 @@ class Ledger(Memory):
         is_owed = heard.type in self.view.decisive or heard.id in journal.awaiting
         if not is_owed and journal.body_bytes() + len(fact.body) > JOURNAL_BYTES_MAX:
             log.warning("ledger.journal_full", extra={"participant": self.view.participant, "saga_id": heard.saga_id})
-            raise Unreadable(f"{heard.saga_id} has more than {JOURNAL_BYTES_MAX} bytes of facts already")
+            raise Unreadable(f"the saga has more than {JOURNAL_BYTES_MAX} bytes of facts already")
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
         ready = {item.id for item in journal.items.values() if item.state == "ready"} if suspects else frozenset()

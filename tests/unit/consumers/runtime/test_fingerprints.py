@@ -11,7 +11,7 @@ from consumers.runtime.shapes import DEPTH_MAX, PATHS_MAX, shape_of
 from consumers.runtime.utterances import Failure
 from consumers.runtime.view import view_of
 from producers.records import Outgoing, Record
-from tests.unit.consumers.runtime.bench import BEGIN, SAGA
+from tests.unit.consumers.runtime.bench import BEGIN, SAGA, Bench
 from tests.unit.consumers.runtime.small_saga import DESK, ORDER, TILL
 
 TULIPS = b'{"saga_id":"o-1","lines":[{"item":"tulip","count":3}],"note":null}'
@@ -98,6 +98,17 @@ def test_unreadable_records_of_one_kind_have_one_fingerprint(other: dict[str, An
 )
 def test_unreadable_records_of_different_kinds_have_different_fingerprints(other: dict[str, Any]) -> None:
     assert nonsense(**other) != nonsense()
+
+
+@pytest.mark.parametrize("saga_id", ["e", "value", "order", "order.place", "1", "is", "the"])
+def test_what_a_saga_is_called_makes_no_other_kind(saga_id: str) -> None:
+    def letter(of_saga: str) -> object:
+        desk = Bench(DESK)
+        desk.hears_raw("order.place", b"{}", of_saga.encode())
+        desk.commit()
+        return desk.dead_letters()[0]["fingerprint"]
+
+    assert letter(saga_id) == letter("o-1")
 
 
 def test_the_shape_of_a_body_is_its_paths_with_their_types() -> None:
