@@ -36,13 +36,15 @@ FINAL = {"completed", "rejected", "expired", "cancelled", "compensated"}
 class Hub:
     """One running stack; `stop` it in the end."""
 
-    def __init__(self, home: Path) -> None:
-        self.home, self.faults = home, home / "faults"
+    def __init__(
+        self, home: Path, application: str = "tests.faults.application:sagas", topics: SagaTopics = TOPICS
+    ) -> None:
+        self.home, self.faults, self.topics = home, home / "faults", topics
         self.faults.mkdir(parents=True)
         self._environment = os.environ | {
             FOLDER: str(self.faults),
             "SOMA_HOME": str(home),
-            "SOMA_APPLICATION": "tests.faults.application:sagas",
+            "SOMA_APPLICATION": application,
         }
         self.stack = Stack(Settings(home=home))
         self.soma("up", "--detach")
@@ -53,8 +55,8 @@ class Hub:
 
         self._states: dict[str, str] = {}
         self._counted = 0
-        self._status = Witness(self.addresses["kafka"], [TOPICS.status])
-        self._events = Witness(self.addresses["kafka"], [TOPICS.events])
+        self._status = Witness(self.addresses["kafka"], [topics.status])
+        self._events = Witness(self.addresses["kafka"], [topics.events])
 
     def stop(self) -> None:
         """Stop the stack."""
@@ -62,11 +64,11 @@ class Hub:
         self._events.close()
         self.soma("down")
 
-    def soma(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run the real command; fails if it does."""
+    def soma(self, *words: str, exit_code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run the real command; fails if it ends with another exit code."""
         command = [sys.executable, "-m", "deploy.cli.main", *words]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == exit_code, done.stderr
         return done
 
     def publish(
@@ -99,11 +101,11 @@ class Hub:
             headers.append(("ce_id", message_id))
         value = json.dumps(body).encode() if isinstance(body, dict) else body
         key = None if saga_id is None else saga_id.encode()
-        self._producer.produce(TOPICS.commands, value, key, headers=headers, **named)
+        self._producer.produce(self.topics.commands, value, key, headers=headers, **named)
 
     def records(self, *topics: str) -> list[Seen]:
         """Every committed record of these topics, or of all that reach ClickHouse."""
-        return committed(self.addresses["kafka"], topics or TOPICS)
+        return committed(self.addresses["kafka"], topics or self.topics)
 
     def states(self) -> dict[str, str]:
         """The newest state of every saga; it may lag a moment behind."""
