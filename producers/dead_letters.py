@@ -40,7 +40,7 @@ def kept_in(saga: str, records: Iterable[Record]) -> list[Kept]:
             known = decisions.get(decision.letter_id)
             if known is None or (isinstance(known, LetterReplayed) and isinstance(decision, LetterDiscarded)):
                 decisions[decision.letter_id] = decision
-        elif (letter := letter_in(record)) is not None:
+        elif (letter := letter_in(record)) is not None and letter.saga == saga:
             letters.setdefault(letter.id, Kept(letter, record.partition))
     found = [_decided(kept, decisions.get(kept.letter.id)) for kept in letters.values()]
     return sorted(found, key=lambda kept: kept.letter.at)

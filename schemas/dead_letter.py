@@ -5,7 +5,7 @@ of it later. Nothing there is ever changed: a decision is a record of its own, a
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class Origin(BaseModel):
@@ -43,7 +43,7 @@ class DeadLetter(BaseModel):
     value: str | None = None
     value_base64: str | None = None
     value_bytes: int = Field(default=0, description="How large the original value is.")
-    at: datetime
+    at: AwareDatetime
 
 
 class LetterDiscarded(BaseModel):
