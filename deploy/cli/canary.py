@@ -44,8 +44,14 @@ async def in_canary_order(
     while waiting and not done.is_stopped and not any(_has_stopped(future) for _, future in begun):
         begun.append((waiting[0], asyncio.ensure_future(replay(waiting.popleft()))))
         due += 1 / per_second
-        await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-    done.outcomes += [(one, await future) for one, future in begun]
+        if waiting:
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+    # All that are under way come to an end before the first error of any is told.
+    ends = await asyncio.gather(*(future for _, future in begun), return_exceptions=True)
+    for (one, _), end in zip(begun, ends, strict=True):
+        if isinstance(end, BaseException):
+            raise end
+        done.outcomes.append((one, end))
     done.not_tried = list(waiting)
     return done
 
