@@ -4,7 +4,7 @@ import base64
 
 from deploy.cli.outcomes import Outcome
 from producers.client import Client
-from producers.headers import STRUCTURED
+from producers.headers import STRUCTURED, read
 from producers.records import Record
 from schemas.dead_letter import DeadLetter
 
@@ -23,7 +23,11 @@ def told_by(letter: DeadLetter) -> Record | None:
     origin = letter.origin
     value = letter.value.encode() if letter.value is not None else None
     if letter.value_base64 is not None:
-        value = base64.b64decode(letter.value_base64)
+        try:
+            value = base64.b64decode(letter.value_base64, validate=True)
+        except ValueError:
+            # Anybody may write a letter.
+            return None
     if origin is None or len(value or b"") != letter.value_bytes:
         return None
     key = None if letter.saga_id is None else letter.saga_id.encode()
@@ -34,13 +38,18 @@ def told_by(letter: DeadLetter) -> Record | None:
 def identity_of(record: Record) -> str | Outcome:
     """By which id the record is published again, so that it counts once however often it is; or why that cannot be.
 
-    It is the id its publisher gave it, or its first place in Kafka. PURE.
+    It is the id its publisher gave it, or its first place in Kafka. Raises `Unreadable` for an envelope that nobody
+    can read now either. PURE.
     """
-    found = {name.lower(): value for name, value in record.headers}
-    if found.get("content-type", b"").startswith(STRUCTURED) and b'"id"' not in (record.value or b""):
-        return Outcome("refused", "its envelope has no id: a second replay could not be told from the first")
+    # A header may have no value.
+    found = {name.lower(): value or b"" for name, value in record.headers}
+    place = f"{record.topic}/{record.partition}/{record.offset}"
+    if found.get("content-type", b"").startswith(STRUCTURED):
+        named = read(record, "").id
+        if named == place:
+            return Outcome("refused", "its envelope has no id: a second replay could not be told from the first")
+        return named
     try:
-        named = found.get("ce_id", b"").decode()
+        return found.get("ce_id", b"").decode() or place
     except UnicodeDecodeError:
         return Outcome("refused", "its id is not UTF-8: nobody can ever read it")
-    return named or f"{record.topic}/{record.partition}/{record.offset}"
