@@ -49,16 +49,14 @@ def dead_show(settings: Settings, letter_id: str, saga: str | None, on_one_line:
 def dead_discard(settings: Settings, choice: Choice, reason: str, print_json: bool) -> int:
     """Note for each letter that is meant that nothing more shall come of it; doing it twice does nothing more. Blocks.
 
-    Returns 0, 2 where no letter or no reason is named, 3 where Kafka does not answer.
+    Returns 0, 2 where there is no letter of the id that is named, 3 where Kafka does not answer.
     """
 
     async def work(client: Client) -> int:
-        if not reason.strip():
-            raise Invalid("--reason is empty: it is what tells others why nothing more shall come of the letter")
-        found = await meant(client, settings, choice, "discard")
+        found = await meant(client, settings, choice)
         wanted = [kept for kept in found if kept.state != "discarded"]
         for kept in wanted:
-            await discard(client, kept, reason.strip(), user_name())
+            await discard(client, kept, reason, user_name())
         before = len(found) - len(wanted)
         if print_json:
             show({"discarded": [kept.letter.id for kept in wanted], "discarded_before": before})
@@ -66,6 +64,13 @@ def dead_discard(settings: Settings, choice: Choice, reason: str, print_json: bo
         return 0
 
     return talk(settings, work)
+
+
+def reason_of(text: str) -> str:
+    """The reason for a discard; raises `Invalid` for one without words. PURE."""
+    if not text.strip():
+        raise Invalid("--reason is empty: it is what tells others why nothing more shall come of the letter")
+    return text.strip()
 
 
 def _row(kept: Kept) -> list[str]:

@@ -1,15 +1,17 @@
 """The verbs that come in groups: `soma dead …`, `soma stuck …`, `soma steps …`, `soma topics …`."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from deploy.cli import dead, replay, steps, stuck, topics
-from deploy.cli.letters import Choice, moment
+from deploy.cli.letters import Choice, moment, named
 from deploy.cli.options import Json, Kind, SagaId, settings
 from deploy.cli.talking import Invalid, say
 
+T = TypeVar("T")
 dead_verbs = typer.Typer(no_args_is_help=True, help="What nobody could read, and what was given up.")
 stuck_verbs = typer.Typer(no_args_is_help=True, help="The sagas that stand still.")
 steps_verbs = typer.Typer(no_args_is_help=True, help="The steps that are paused.")
@@ -26,10 +28,15 @@ Until = Annotated[str | None, typer.Option(help="Only up to this moment.")]
 OfSaga = Annotated[str | None, typer.Option("--saga-id", help="Only of this saga.")]
 
 
-def _choice(since: str | None, until: str | None, **named: Any) -> Choice:
+def _choice(since: str | None, until: str | None, **words: Any) -> Choice:
     now = datetime.now(UTC)
+    return _or_leave(lambda: Choice(since=moment(since, now), until=moment(until, now), **words))
+
+
+def _or_leave(meaning: Callable[[], T]) -> T:
+    """What the words mean; leaves with exit code 2, before anything is connected, where they cannot be meant."""
     try:
-        return Choice(since=moment(since, now), until=moment(until, now), **named)
+        return meaning()
     except Invalid as invalid:
         say(*invalid.lines)
         raise typer.Exit(2) from None
@@ -50,7 +57,7 @@ def dead_list(
     as_json: Json = False,
 ) -> None:
     """List the dead letters in groups of one cause, what happened last at the end."""
-    named = {
+    words = {
         "saga": saga,
         "step": step,
         "type": wire_type,
@@ -58,7 +65,7 @@ def dead_list(
         "kind": kind,
         "saga_id": saga_id,
     }
-    raise typer.Exit(dead.dead_list(settings(), _choice(since, until, **named), letters, discarded, as_json))
+    raise typer.Exit(dead.dead_list(settings(), _choice(since, until, **words), letters, discarded, as_json))
 
 
 @dead_verbs.command(name="show")
@@ -86,7 +93,7 @@ def dead_discard(
     as_json: Json = False,
 ) -> None:
     """Note that nothing more shall come of a dead letter, or of all that fit."""
-    named = {
+    words = {
         "saga": saga,
         "step": step,
         "type": wire_type,
@@ -94,8 +101,10 @@ def dead_discard(
         "kind": kind,
         "saga_id": saga_id,
     }
-    choice = _choice(since, until, letter_id=letter_id, **named)
-    raise typer.Exit(dead.dead_discard(settings(), choice, reason, as_json))
+    choice = _choice(since, until, letter_id=letter_id, **words)
+    why = _or_leave(lambda: dead.reason_of(reason))
+    _or_leave(lambda: named(choice, "discard"))
+    raise typer.Exit(dead.dead_discard(settings(), choice, why, as_json))
 
 
 @dead_verbs.command(name="replay")
@@ -114,7 +123,7 @@ def dead_replay(
     as_json: Json = False,
 ) -> None:
     """Try dead letters once more: one first, then the rest, no further after a repeated failure."""
-    named = {
+    words = {
         "saga": saga,
         "step": step,
         "type": wire_type,
@@ -122,10 +131,12 @@ def dead_replay(
         "kind": kind,
         "saga_id": saga_id,
     }
-    choice = _choice(since, until, letter_id=letter_id, **named)
+    choice = _choice(since, until, letter_id=letter_id, **words)
+    per_second = _or_leave(lambda: replay.rate_of(rate))
+    _or_leave(lambda: named(choice, "replay"))
     if dry_run:
         raise typer.Exit(replay.dead_rehearse(settings(), choice, as_json))
-    raise typer.Exit(replay.dead_replay(settings(), choice, rate, as_json))
+    raise typer.Exit(replay.dead_replay(settings(), choice, per_second, as_json))
 
 
 @stuck_verbs.command(name="list")

@@ -73,12 +73,17 @@ async def letters_of(client: Client, settings: Settings, choice: Choice) -> list
     return sorted(filter(choice.fits, found), key=lambda kept: kept.letter.at)
 
 
-async def meant(client: Client, settings: Settings, choice: Choice, verb: str) -> list[Kept]:
-    """The same for a verb that changes something; raises `Invalid` where everything, or nothing, would be meant."""
+def named(choice: Choice, verb: str) -> Choice:
+    """The choice of a verb that changes something; raises `Invalid` where everything would be meant. PURE."""
     if choice.is_everything:
         raise Invalid(
             f"name the letters to {verb}: an ID, --fingerprint, or another filter (`soma dead list` shows them)"
         )
+    return choice
+
+
+async def meant(client: Client, settings: Settings, choice: Choice) -> list[Kept]:
+    """The letters that are meant, oldest first; raises `Invalid` where one is named by its id that is not there."""
     found = await letters_of(client, settings, choice)
     if not found and choice.letter_id is not None:
         raise Invalid(f"there is no dead letter {printable(choice.letter_id)}; `soma dead list` lists them")

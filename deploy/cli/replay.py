@@ -20,16 +20,16 @@ RATE = "10/s"
 COLUMNS = ["id", "saga id", "step or type", "outcome", "why"]
 
 
-def dead_replay(settings: Settings, choice: Choice, rate: str, print_json: bool) -> int:
+def dead_replay(settings: Settings, choice: Choice, per_second: float, print_json: bool) -> int:
     """Replay the open letters that are meant, oldest first; blocks.
 
-    One is replayed first and waited for, then the rest are begun at `rate`, until one fails again. Returns 0 when all
-    pass, 1 when one fails again or is refused, 2 for invalid input, 3 where Kafka or an outcome does not come in time.
+    One is replayed first and waited for, then the rest are begun at this rate, until one fails again. Returns 0 when
+    all pass, 1 when one fails again or is refused, 2 for invalid input, 3 where Kafka or an outcome does not come in
+    time.
     """
 
     async def work(client: Client) -> int:
-        per_second = rate_of(rate)
-        found = await meant(client, settings, choice, "replay")
+        found = await meant(client, settings, choice)
         done: Replayed[Kept] = Replayed([(kept, _before(kept)) for kept in found if kept.state != "open"])
         waiting = [kept for kept in found if kept.state == "open"]
         for kind in kinds_of(settings):
@@ -53,7 +53,7 @@ def dead_rehearse(settings: Settings, choice: Choice, print_json: bool) -> int:
     """
 
     async def work(client: Client) -> int:
-        found = [kept for kept in await meant(client, settings, choice, "replay") if kept.state == "open"]
+        found = [kept for kept in await meant(client, settings, choice) if kept.state == "open"]
         told: list[tuple[Kept, str, str]] = []
         for kind in kinds_of(settings):
             mine = [kept for kept in found if kept.letter.saga == kind.graph.saga]
