@@ -9,6 +9,8 @@ SomaError
 └── PositionLost         the state topic and the log do not fit together; names the verb that helps
 """
 
+IS_DOWN = "is down; its breaker is open"
+
 
 class SomaError(Exception):
     """Raised on purpose."""
@@ -31,7 +33,7 @@ class DependencyDown(SomaError):
 
     def __init__(self, dependency: str, retry_at: float) -> None:
         self.dependency, self.retry_at = dependency, retry_at
-        super().__init__(f"{dependency} is down; its breaker is open")
+        super().__init__(f"{dependency} {IS_DOWN}")
 
 
 class LaneLost(SomaError):

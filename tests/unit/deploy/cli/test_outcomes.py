@@ -7,6 +7,7 @@ import pytest
 
 from deploy.cli.outcomes import Expected, Outcome
 from producers.answers import Published
+from producers.errors import DependencyDown
 from producers.headers import headers_for
 from producers.records import Record
 from schemas.dead_letter import DeadLetter, Origin
@@ -106,6 +107,13 @@ def test_an_item_has_failed_when_it_is_given_up_again_or_has_to_wait_for_another
 
 def test_an_item_that_waits_because_its_step_has_asked_for_it_has_passed() -> None:
     assert kind(letter(), RESUMED, delayed("waits until 2026-04-01T13:00:00.000Z")) == "passed"
+
+
+def test_an_item_that_waits_for_a_breaker_has_not_been_tried_yet() -> None:
+    waits = delayed(str(DependencyDown("Post", 0.0)))
+    assert outcome(letter(), RESUMED, waits) is None
+    assert kind(letter(), RESUMED, waits, SHIPPED) == "passed"
+    assert kind(letter(), RESUMED, waits, failed()) == "failed"
 
 
 def test_only_the_first_outcome_counts() -> None:
