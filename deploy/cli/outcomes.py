@@ -51,7 +51,7 @@ class Expected:
             self._seen.append(record)
             return
         if self.answer is None:
-            self.answer = answer_in(record, self._published)
+            self.answer = self._failure_in(record, self._published) or answer_in(record, self._published)
             if self.answer is not None:
                 self.outcome = outcome_of(self.answer, self._graph.saga)
             return
@@ -59,6 +59,16 @@ class Expected:
             fact = fact_in(record, self._published.saga_id)
             if fact is not None:
                 self.outcome = self._outcome_in(*fact)
+
+    def _failure_in(self, record: Record, published: Published) -> Answer | None:
+        """That the command's own step has failed; it is said right before the command is refused for that reason."""
+        fact = fact_in(record, published.saga_id) if record.topic == self._graph.schema.topics.events else None
+        if fact is None or fact[0].type != StepFailed.type_in(self._graph.saga):
+            return None
+        heard, body = fact
+        if str(body.get("item", "")).partition("/")[2] != published.id:
+            return None
+        return Answer("dead", heard.type, str(body.get("cause", "")), body)
 
     def _outcome_in(self, heard: Heard, body: dict[str, object]) -> Outcome | None:
         letter, saga = self._letter, self._graph.saga

@@ -198,6 +198,14 @@ def test_a_record_whose_step_has_failed_has_failed() -> None:
     assert outcome(of, dead(new)) == Outcome("failed", "no pen")
 
 
+def test_a_command_that_is_refused_because_its_step_has_failed_has_failed() -> None:
+    of = letter(kind="unreadable", step=None, item=None)
+    given_up = failed(item=f"place_order/{REPLAY}", participant=DESK)
+    refusal = said(CommandRefused(saga_id=SAGA, command_id=REPLAY, reason="VanBroken: no van"), REPLAY, DESK)
+    assert outcome(of, given_up, refusal) == Outcome("failed", "no van")
+    assert outcome(of, failed(item="place_order/another"), refusal) == Outcome("refused", "VanBroken: no van")
+
+
 @pytest.mark.parametrize(
     ("one", "stops"), [("failed", True), ("unknown", True), ("passed", False), ("refused", False), ("before", False)]
 )
