@@ -24,6 +24,7 @@ from consumers.runtime.lane import Host
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.metrics import ItemFigures, StandingFigures
 from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.runtime.reader import Reader
 from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
 from consumers.topics import apply
@@ -93,6 +94,7 @@ class Worker:
             raise ValueError(f"SOMA_BULKHEADS: no such dependency: {unknown}; there are {there}")
         self._roles = [role for role in every if not wanted or role.name in wanted]
         self.groups: list[ParticipantGroup] = []
+        self._readers: list[Reader] = []
         self._life = AsyncExitStack()
         self.registry.register(StandingFigures(lambda: self.groups, self.breakers, self.bulkheads.running))
         self.registry.register(SagaFigures(lambda: self.groups))
@@ -110,7 +112,15 @@ class Worker:
         async with AsyncExitStack() as life:
             await life.enter_async_context(app.lifespan_context())
             named = connection(self._settings)
-            self.groups = [ParticipantGroup(role, self.host, named, self._member) for role in self._roles]
+            # A saga kind has a reader: what is wrong with the topics of one holds up no other.
+            readers = {role.topics: Reader(named) for role in self._roles}
+            self._readers = list(readers.values())
+            for reader in self._readers:
+                life.push_async_callback(reader.stop)
+                await reader.start()
+            self.groups = [
+                ParticipantGroup(role, self.host, named, self._member, readers[role.topics]) for role in self._roles
+            ]
             subscribers = [register(broker, group) for group in self.groups]
             life.push_async_callback(app.stop)
             await app.start()
@@ -149,8 +159,9 @@ class Worker:
                 raise group.failure
 
     def is_polling(self) -> bool:
-        """Whether every group has polled lately; a worker that does not is better dead."""
-        return all(time.monotonic() - group.polled_at < POLL_SECONDS_MAX for group in self.groups)
+        """Whether every group and every reader has polled lately; a worker that does not is better dead."""
+        polled = [group.polled_at for group in self.groups] + [reader.polled_at for reader in self._readers]
+        return all(time.monotonic() - at < POLL_SECONDS_MAX for at in polled)
 
     async def stop(self) -> None:
         """Drain the lanes and leave the groups. May be called twice."""

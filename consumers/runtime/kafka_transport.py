@@ -1,13 +1,14 @@
-"""The lane's transport on Kafka: a transactional producer of its own, and a share of the participant's consumer."""
+"""The lane's transport on Kafka: a transactional producer of its own, and a share of what its worker reads."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
+from consumers.runtime.reader import Reader, Share, Take
 from consumers.runtime.transport import Transport
 from producers.describing import transaction_state
 from producers.errors import LaneLost
@@ -24,9 +25,10 @@ ABORTED = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 class KafkaTransport(Transport):
     """One partition index of one participant. `writes` are all partitions its transactions may touch.
 
-    `consumer` and `questions` see committed records only, `uncommitted` all; they are the participant's, for all its
-    lanes. Kafka answers one request of a connection after another: what is asked over the consumer's own would wait for
-    its long poll to end.
+    `take` gets what `reader` has of the inputs; `is_ours` tells whether the group still gives the partition to this
+    worker. `questions` sees committed records only, `uncommitted` all; both are the participant's, for all its lanes.
+    Kafka answers one request of a connection after another: what is asked over the reader's would wait for its long
+    poll to end.
     """
 
     def __init__(
@@ -34,20 +36,23 @@ class KafkaTransport(Transport):
         connection: dict[str, Any],
         participant: str,
         partition: int,
-        consumer: AIOKafkaConsumer,
+        reader: Reader,
+        take: Take,
+        is_ours: Callable[[], bool],
         questions: AIOKafkaConsumer,
         uncommitted: AIOKafkaConsumer,
         inputs: tuple[str, ...],
         state_topic: str,
         writes: tuple[tuple[str, int], ...],
     ) -> None:
-        self._connection, self._consumer = connection, consumer
+        self._connection, self._reader, self._take, self._is_ours = connection, reader, take, is_ours
         self._questions, self._uncommitted = questions, uncommitted
         self._transactional_id = f"{participant}.{partition}"
         self._partition = partition
         self._state = TopicPartition(state_topic, partition)
         self._writes = writes
         self._heard = {topic: TopicPartition(topic, partition) for topic in inputs}
+        self._shares: dict[str, Share] = {}
         self._producer: TransactionalProducer | None = None
 
     async def open(self) -> None:
@@ -102,32 +107,28 @@ class KafkaTransport(Transport):
         return {partition.topic: offset for partition, offset in offsets.items()}
 
     def positions(self) -> dict[str, int]:
-        # The consumer's own public `position` is a coroutine; the lane must read it between two records.
-        assignment = self._consumer._subscription.subscription
-        if assignment is None or assignment.assignment is None:
-            return {}
-        found: dict[str, int] = {}
-        for topic, partition in self._heard.items():
-            state = assignment.assignment.state_value(partition)
-            if state is not None and state.has_valid_position:
-                found[topic] = state.position
-        return found
+        return {topic: share.position for topic, share in self._shares.items()}
 
     def seek(self, offsets: dict[str, int]) -> None:
-        for topic, partition in self._heard.items():
-            if partition not in self._consumer.assignment():
-                raise LaneLost(f"{partition.topic} {partition.partition} is no longer ours")
-            self._consumer.seek(partition, offsets[topic])
+        if not self._is_ours():
+            raise LaneLost(f"partition {self._partition} is no longer ours")
+        self._close_shares()
+        self._shares = {
+            topic: self._reader.share(partition, offsets[topic], self._take) for topic, partition in self._heard.items()
+        }
 
     def pause(self, topics: Sequence[str]) -> None:
-        self._consumer.pause(*self._ours(topics))
+        for topic in topics:
+            self._shares[topic].pause()
 
     def resume(self, topics: Sequence[str]) -> None:
-        self._consumer.resume(*self._ours(topics))
+        for topic in topics:
+            self._shares[topic].resume()
 
-    def _ours(self, topics: Sequence[str]) -> list[TopicPartition]:
-        assignment = self._consumer.assignment()
-        return [self._heard[topic] for topic in topics if self._heard[topic] in assignment]
+    def _close_shares(self) -> None:
+        shares, self._shares = self._shares, {}
+        for share in shares.values():
+            share.close()
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         if self._producer is None:
@@ -140,6 +141,7 @@ class KafkaTransport(Transport):
             raise LaneLost(f"{self._transactional_id} was fenced by another owner") from fenced
 
     async def close(self) -> None:
+        self._close_shares()
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.close()

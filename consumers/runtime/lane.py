@@ -82,20 +82,16 @@ class Lane:
         self._touched_since: float | None = None
         self._stopping = False
         self._drain_seconds = REVOKED_DRAIN_SECONDS
-        self._lost: str | None = None
 
     def push(self, records: list[Record]) -> None:
         """Hand over records of one input topic, in order; those of a lane that is not live are dropped."""
-        if self.is_live:
-            self._queue.extend(records)
+        ignores = self.memory.ignores
+        wanted = [record for record in records if not ignores(record.headers)] if self.is_live else []
+        if wanted:
+            self._queue.extend(wanted)
             if len(self._queue) > QUEUED_RECORDS_MAX:
                 self._steer()
             self._wake.set()
-
-    def lose(self, cause: str) -> None:
-        """Throw the memory away and open anew: records may have been taken from Kafka that never got here."""
-        self._lost = cause
-        self._wake.set()
 
     def committed_offsets(self) -> dict[str, int]:
         """Up to where the inputs were heard, as of the last transaction."""
@@ -152,7 +148,6 @@ class Lane:
         self.memory.reopen(died, self.host.clock())
         self._queue.clear()
         self.transport.seek(self._offsets)
-        self._lost = None
         self.is_live, self.is_full, self._unwanted = True, False, ()
         self._opened_at = self.host.clock()
         self.transport.resume(self.memory.inputs)
@@ -226,8 +221,6 @@ class Lane:
         self.memory.mark(marks, await self.transport.ends())
 
     def _hear(self) -> None:
-        if self._lost is not None:
-            raise LaneLost(self._lost)
         now = self.host.clock()
         if self._queue:
             memory, ends, queue = self.memory, self._backlog_ends, self._queue

@@ -1,4 +1,4 @@
-"""A consumer group: its assignment, its lanes' lives, and the poller that hands records to them."""
+"""A consumer group: its assignment, and the lives of its lanes. What they hear is read by the worker's reader."""
 
 import asyncio
 import contextlib
@@ -8,21 +8,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from consumers.runtime.kafka_transport import KafkaTransport
 from consumers.runtime.lane import REVOKED_DRAIN_SECONDS, Host, Lane
 from consumers.runtime.memory import Memory
+from consumers.runtime.reader import Reader
 from consumers.runtime.runners import RunItem
 from producers.errors import PositionLost
 from producers.records import Record
-from producers.tolerant_records import tolerate_header_names
 from schemas.topics import SagaTopics, state_topic
 
 log = logging.getLogger(__name__)
 
-POLL_MS = 200
+POLL_MS = 1_000
+FAILED_POLL_PAUSE_SECONDS = 0.2
 FAREWELL_SECONDS = 6.0
 OFFSETS_SHOWN_EVERY_SECONDS = 5.0
 
@@ -46,9 +47,8 @@ class Role:
 class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types for it
     """One member of the group `role.name`. `member` names this worker for static membership, stable over restarts."""
 
-    def __init__(self, role: Role, host: Host, connection: dict[str, Any], member: str) -> None:
-        self.role, self._host, self._connection = role, host, connection
-        tolerate_header_names()
+    def __init__(self, role: Role, host: Host, connection: dict[str, Any], member: str, reader: Reader) -> None:
+        self.role, self._host, self._connection, self._reader = role, host, connection, reader
         self._consumer = AIOKafkaConsumer(
             **connection,
             group_id=role.name,
@@ -61,7 +61,6 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             heartbeat_interval_ms=1_000,
             rebalance_timeout_ms=20_000,
             max_poll_interval_ms=60_000,
-            max_partition_fetch_bytes=8 * 1024 * 1024,
         )
         self._questions = AIOKafkaConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)
         self._uncommitted = AIOKafkaConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
@@ -100,6 +99,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
 
     async def on_partitions_assigned(self, assigned: list[TopicPartition]) -> None:
         """Called by the consumer, which sends no heartbeat meanwhile: only start the lanes, restore elsewhere."""
+        # The group says who reads; this consumer never does.
         self._consumer.pause(*assigned)
         topic = self.role.topics.events
         partitions = len(self._consumer.partitions_for_topic(topic) or ())
@@ -116,11 +116,18 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         writes = tuple((topic, index) for topic in (states, topics.events, topics.dead, topics.status))
         if self.role.is_door:
             writes += tuple((topics.commands, other) for other in range(partitions))
+        heard = TopicPartition(topics.events, index)
+
+        def take(records: list[Record]) -> None:
+            lane.push(records)
+
         transport = KafkaTransport(
             self._connection,
             name,
             index,
-            self._consumer,
+            self._reader,
+            take,
+            lambda: heard in self._consumer.assignment(),
             self._questions,
             self._uncommitted,
             self.role.inputs,
@@ -157,24 +164,14 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             await asyncio.gather(life, return_exceptions=True)
 
     async def _poll(self) -> None:
+        """Tell the group that this member is alive; nothing is ever fetched."""
         while True:
             try:
-                batches = await self._consumer.getmany(timeout_ms=POLL_MS)
+                await self._consumer.getmany(timeout_ms=POLL_MS)
+                self.polled_at = time.monotonic()
             except Exception as error:
                 log.warning("participant.poll_failed", extra={"participant": self.role.name, "error": repr(error)})
-                # The positions have moved past what this poll had taken already.
-                for robbed in self.lanes.values():
-                    robbed.lose(f"a poll failed: {error!r}")
-                await asyncio.sleep(0.2)
-                continue
-            self.polled_at = time.monotonic()
-            for partition, records in batches.items():
-                lane = self.lanes.get(partition.partition)
-                if lane is not None:
-                    ignores = lane.memory.ignores
-                    heard = [_record(record) for record in records if not ignores(record.headers)]
-                    if heard:
-                        lane.push(heard)
+                await asyncio.sleep(FAILED_POLL_PAUSE_SECONDS)
 
     async def _show_offsets(self) -> None:
         """Commit group offsets now and then: nobody starts from them, they only let lag displays work."""
@@ -189,15 +186,3 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             if offsets:
                 with contextlib.suppress(Exception):
                     await self._consumer.commit(offsets)
-
-
-def _record(record: ConsumerRecord) -> Record:
-    return Record(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp / 1000,
-        record.key,
-        record.value,
-        record.headers,
-    )

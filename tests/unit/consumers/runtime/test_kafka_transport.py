@@ -1,11 +1,13 @@
 """What the lane's transport writes to Kafka, as far as it can be seen without one."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from consumers.runtime import kafka_transport
+from consumers.runtime.reader import Reader
+from producers.errors import LaneLost
 from producers.records import Outgoing
 from tests.unit.consumers.runtime.small_saga import STORE
 
@@ -37,7 +39,35 @@ async def test_the_no_op_that_settles_a_hanging_transaction_has_a_key(monkeypatc
     monkeypatch.setattr(kafka_transport, "HANGING_AFTER_SECONDS", -1.0)
     writes = (("order.store.state", 0), ("order.status", 0))
     transport = kafka_transport.KafkaTransport(
-        {}, STORE, 0, reader(1), reader(1), reader(2), ("order.events",), "order.store.state", writes
+        {},
+        STORE,
+        0,
+        cast("Reader", None),
+        lambda records: None,
+        lambda: True,
+        reader(1),
+        reader(2),
+        ("order.events",),
+        "order.store.state",
+        writes,
     )
     await transport.open()
     assert [one.topic for one in written if one.key is None] == []
+
+
+async def test_a_lane_whose_partition_was_given_away_does_not_go_on() -> None:
+    transport = kafka_transport.KafkaTransport(
+        {},
+        STORE,
+        0,
+        cast("Reader", None),
+        lambda records: None,
+        lambda: False,
+        cast("Any", None),
+        cast("Any", None),
+        ("order.events",),
+        "order.store.state",
+        (),
+    )
+    with pytest.raises(LaneLost, match="no longer ours"):
+        transport.seek({"order.events": 0})

@@ -1,0 +1,180 @@
+"""One consumer for all lanes of a worker that hear the same topics: each record is fetched and unpacked once.
+
+A lane's share of a partition has a position of its own. The consumer stands at the earliest position of those that want
+records, and whoever is further on skips what it has had already.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from producers.records import Record
+from producers.tolerant_records import tolerate_header_names
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+FAILED_POLL_PAUSE_SECONDS = 0.2
+PARTITION_FETCH_BYTES_MAX = 8 * 1024 * 1024
+
+Take = Callable[[list[Record]], None]
+
+
+class Share:
+    """What one lane hears of one partition, from an offset on; it begins paused. `take` gets records, in order."""
+
+    def __init__(self, reader: "Reader", partition: TopicPartition, offset: int, take: Take) -> None:
+        self._reader, self._partition, self._take = reader, partition, take
+        self.handed_over = offset
+        self.is_paused = True
+
+    @property
+    def position(self) -> int:
+        """Up to where all was handed over. Markers of transactions count, which nobody is given."""
+        return self.handed_over if self.is_paused else max(self.handed_over, self._reader.stands_at(self._partition))
+
+    def pause(self) -> None:
+        """Take no more for now; what the others take meanwhile is read again for this one."""
+        self._reader.settle(self._partition)
+        self.is_paused = True
+        self._reader.aim(self._partition)
+
+    def resume(self) -> None:
+        """Go on where it was paused."""
+        self._reader.settle(self._partition)
+        self.is_paused = False
+        self._reader.aim(self._partition)
+
+    def close(self) -> None:
+        """Take nothing ever again."""
+        self._reader.forget(self._partition, self)
+
+    def hand_over(self, records: list[Record]) -> None:
+        """Called by the reader with what it has read, in order, perhaps not for the first time."""
+        position = self.handed_over
+        self.handed_over = max(position, records[-1].offset + 1)
+        wanted = records if records[0].offset >= position else [one for one in records if one.offset >= position]
+        if wanted:
+            self._take(wanted)
+
+
+class Reader:
+    """See the module. It sees committed records only."""
+
+    def __init__(self, connection: dict[str, Any]) -> None:
+        tolerate_header_names()
+        self._consumer = AIOKafkaConsumer(
+            **connection,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
+        )
+        self._shares: dict[TopicPartition, list[Share]] = {}
+        # What was read and not yet handed over to everybody: a lane may pause while it is given something.
+        self._at_hand: dict[TopicPartition, list[ConsumerRecord]] = {}
+        self._polling: asyncio.Task[None] | None = None
+        self.polled_at = time.monotonic()
+
+    async def start(self) -> None:
+        """Connect, and begin to hand over."""
+        await self._consumer.start()
+        self.polled_at = time.monotonic()
+        self._polling = asyncio.create_task(self._poll(), name="reader")
+
+    async def stop(self) -> None:
+        """Let go of the connections. May be called twice."""
+        if self._polling is not None:
+            self._polling.cancel()
+            await asyncio.gather(self._polling, return_exceptions=True)
+        await self._consumer.stop()
+
+    def share(self, partition: TopicPartition, offset: int, take: Take) -> Share:
+        """A share of this partition, from `offset` on; the caller resumes it and closes it in the end."""
+        share = Share(self, partition, offset, take)
+        is_new = partition not in self._shares
+        self._shares.setdefault(partition, []).append(share)
+        if is_new:
+            for known in self._shares:
+                self.settle(known)
+            # Whoever assigns anew forgets where it stands.
+            self._consumer.assign(list(self._shares))
+            for known in self._shares:
+                self.aim(known)
+        return share
+
+    def forget(self, partition: TopicPartition, share: Share) -> None:
+        """Hand over no more to this one."""
+        shares = self._shares[partition]
+        if share in shares:
+            self.settle(partition)
+            shares.remove(share)
+            self.aim(partition)
+
+    def stands_at(self, partition: TopicPartition) -> int:
+        """The offset that is handed over next, or 0 where that is not known."""
+        at_hand = self._at_hand.get(partition)
+        if at_hand:
+            return int(at_hand[0].offset)
+        # The consumer's own public `position` is a coroutine; a lane must read it between two records.
+        subscription = self._consumer._subscription.subscription
+        state = subscription.assignment.state_value(partition) if subscription is not None else None
+        return state.position if state is not None and state.has_valid_position else 0
+
+    def settle(self, partition: TopicPartition) -> None:
+        """Every share of this partition notes where it stands, before the consumer is made to stand elsewhere."""
+        for share in self._shares[partition]:
+            share.handed_over = share.position
+
+    def aim(self, partition: TopicPartition) -> None:
+        """Stand where the earliest of those stands that want records of this partition; where nobody does, rest."""
+        wanting = [share.handed_over for share in self._shares[partition] if not share.is_paused]
+        if not wanting:
+            self._consumer.pause(partition)
+            # A position must be known, or the beginning would be asked for.
+            self._consumer.seek(partition, self.stands_at(partition))
+        else:
+            if min(wanting) != self.stands_at(partition):
+                self._consumer.seek(partition, min(wanting))
+            self._consumer.resume(partition)
+
+    async def _poll(self) -> None:
+        while True:
+            try:
+                self._at_hand = await self._consumer.getmany(timeout_ms=POLL_MS)
+            except Exception as error:
+                log.warning("reader.poll_failed", extra={"error": repr(error)})
+                self._go_back()
+                await asyncio.sleep(FAILED_POLL_PAUSE_SECONDS)
+                continue
+            self.polled_at = time.monotonic()
+            while self._at_hand:
+                partition = next(iter(self._at_hand))
+                shares = [share for share in self._shares[partition] if not share.is_paused]
+                records = [_record(one) for one in self._at_hand[partition]] if shares else []
+                for share in shares:
+                    share.hand_over(records)
+                del self._at_hand[partition]
+
+    def _go_back(self) -> None:
+        """The consumer has moved past what a failed poll had taken already: read again what nobody was given."""
+        for partition, shares in self._shares.items():
+            wanting = [share.handed_over for share in shares if not share.is_paused]
+            if wanting:
+                self._consumer.seek(partition, min(wanting))
+
+
+def _record(record: ConsumerRecord) -> Record:
+    return Record(
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp / 1000,
+        record.key,
+        record.value,
+        record.headers,
+    )
