@@ -34,6 +34,8 @@ def server_properties(port: int, controller_port: int, log_folder: str) -> str:
         # A frozen worker hides its partition's new records until its transaction times out, plus this scan (10 s by
         # default).
         "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+        # How long a transaction waits whose partitions still get the markers of the one before (20 ms by default).
+        "add.partitions.to.txn.retry.backoff.ms": 1,
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1_000,
         # Topics are created with the partitions that the catalogue says, never by a misspelt name.
