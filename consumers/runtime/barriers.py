@@ -21,6 +21,11 @@ class Barriers:
             self._asked.add(mark)
             self._unmarked[mark] = None
 
+    def waive(self, mark: Mark) -> None:
+        """The item needs none: it passes at once."""
+        self._asked.add(mark)
+        self._passed.setdefault(mark[0], set()).add(mark[1])
+
     def unmarked(self) -> list[Mark]:
         """The items for which somebody must ask where the inputs end now; each is given once."""
         if not self._unmarked:

@@ -185,6 +185,9 @@ class Ledger(Memory):
         item.budget = step.retry.attempts if step else 1
         if heard.id in journal.answered or item.id in journal.items:
             return
+        if step is not None and step.opens and journal.is_void():
+            # This lane alone opens a saga, and its journals know every opening it has said: there is nothing to hear.
+            self._barriers.waive((heard.saga_id, item.id))
         self.journals[heard.saga_id] = journal
         journal.items[item.id] = item
         self._decoded[heard.id] = message

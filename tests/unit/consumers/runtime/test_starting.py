@@ -223,3 +223,30 @@ def test_a_timer_that_has_fired_does_not_keep_the_lane_awake_while_its_item_cann
     assert desk.starts() == []
     due = desk.ledger.next_due()
     assert due is None or due > desk.now
+
+
+def starts_without_asking(desk: Bench) -> list[str]:
+    """What starts before anybody has found out where the inputs end."""
+    return [work.item.step for work in desk.ledger.startable(desk.now, 1_000)]
+
+
+def test_the_first_command_of_a_saga_starts_at_once_and_every_later_one_waits_for_its_barrier() -> None:
+    desk = Bench(DESK)
+    desk.hears(PlaceOrder(saga_id=SAGA, item="lamp"), "first")
+    desk.hears(PlaceOrder(saga_id=SAGA, item="lamp"), "again")
+    assert desk.ledger.unmarked() == [(SAGA, "place_order/again")]
+    assert starts_without_asking(desk) == ["place_order"]
+
+
+def test_a_command_for_a_saga_that_is_known_waits_for_its_barrier_even_where_it_could_open_one() -> None:
+    desk = desk_with_a_deadline()
+    desk.hears(PlaceOrder(saga_id=SAGA, item="lamp"), "again")
+    assert starts_without_asking(desk) == []
+    assert desk.ledger.unmarked() == [(SAGA, "place_order/again")]
+
+
+def test_a_command_that_opens_nothing_waits_for_its_barrier() -> None:
+    desk = Bench(DESK)
+    desk.hears(CANCEL, "cancel")
+    assert starts_without_asking(desk) == []
+    assert desk.ledger.unmarked() == [(SAGA, "cancel_order/cancel")]
