@@ -17,11 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from consumers import app
 from consumers.kinds import SagaKind
 from consumers.runtime.steps import Declined
+from producers.transactions import TransactionalProducer
 
 FOLDER = "SOMA_FAULTS"
 LOG = "crash-points.log"
@@ -89,17 +88,22 @@ async def slowly(call: str) -> None:
 def dying(commit: Callable[..., Any]) -> Callable[..., Any]:
     """A commit before or after which its worker may die."""
 
-    async def commit_transaction(producer: AIOKafkaProducer) -> None:
+    async def end(producer: TransactionalProducer, decided: bool) -> None:
         die_if_asked("sent")
-        await commit(producer)
+        await commit(producer, decided)
         die_if_asked("committed")
 
-    return commit_transaction
+    return end
+
+
+def die_at_commits() -> None:
+    """From now on this process may die around every commit of a lane."""
+    TransactionalProducer._end = dying(TransactionalProducer._end)  # type: ignore[method-assign]  # the seam is private
 
 
 def sagas() -> tuple[SagaKind, ...]:
     """The shipped sagas over ports that die; `SOMA_APPLICATION=tests.faults.application:sagas`."""
-    AIOKafkaProducer.commit_transaction = dying(AIOKafkaProducer.commit_transaction)
+    die_at_commits()
     return tuple(replace(kind, ports=_dying_ports(kind)) for kind in app.sagas())
 
 

@@ -8,10 +8,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from aiokafka import AIOKafkaProducer
-
 from consumers.kinds import SagaKind, saga_kind
-from tests.faults.application import FOLDER, die_if_asked, dying
+from tests.faults.application import FOLDER, die_at_commits, die_if_asked
 from tests.prove.errand.steps import FLOW, UNDOS
 from tests.prove.errand.words import SCHEMA
 from tests.prove.errand.world import WORLD_FILE, World, WorldOnDisk
@@ -21,7 +19,7 @@ MOMENTS = ("inside any", "sent", "committed")
 
 def sagas() -> tuple[SagaKind, ...]:
     """The one kind of saga of the proof."""
-    AIOKafkaProducer.commit_transaction = dying(AIOKafkaProducer.commit_transaction)
+    die_at_commits()
     world = Path(os.environ[FOLDER]) / WORLD_FILE
     return (
         saga_kind(
