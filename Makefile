@@ -8,7 +8,7 @@ BRIEF ?= deploy/examples/campaign.yaml
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test check format flow documents lock
+.PHONY: help setup run up down test prove bench check format flow documents lock
 
 help: ## Say what the verbs are
 	@sed -n 's/^\([a-z]*\):.*## /\1	/p' Makefile
@@ -36,6 +36,12 @@ down: $(READY) ## Stop the embedded stack; nothing is lost
 
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest
+
+prove: $(READY) ## Prove the promises: simulated and with real faults; about half an hour
+	@$(BIN)/python -m tests.prove
+
+bench: $(READY) ## Measure it all into tests/benchmarks/results; about a quarter of an hour
+	@$(BIN)/python -m tests.benchmarks
 
 check: $(READY) ## Format, lint, types, layers, and that every generated file is fresh
 	@$(BIN)/ruff format --check .

@@ -25,6 +25,7 @@ class Audience:
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
+                "log_level": 0,
                 "partitioner": "murmur2_random",
                 "linger.ms": 0,
                 "queue.buffering.max.messages": 1_000_000,
@@ -33,6 +34,7 @@ class Audience:
         self._consumer = Consumer(
             {
                 "bootstrap.servers": bootstrap_servers,
+                "log_level": 0,
                 "group.id": "audience",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",

@@ -1,13 +1,56 @@
 """Completed sagas per second from a backlog, and how long one takes from its command to its final status."""
 
-import statistics
 import time
-from collections.abc import Sequence
 from itertools import count
 
 from tests.benchmarks.audience import Audience
+from tests.benchmarks.figures import Figures, percentile
+from tests.benchmarks.stack import broker, workers
 
+PARTITIONS = 4
+# One for each core of the machine the figures are compared on.
+WORKERS = 2
+LOW_LOAD_PER_SECOND = 5.0
+HALF_LOAD_SECONDS = 8.0
+SLEEP_SECONDS = 5.0
+SLEEPERS_EVERY = 100
+NEIGHBOURS_LOAD = 0.3
 _NAMES = count()
+
+
+def measure(runs: int, number: int, low_load_number: int) -> Figures:
+    """`number` sagas for each flood, `low_load_number` at five a second."""
+    figures = Figures()
+    with broker() as kafka, workers(kafka, PARTITIONS, [[]] * WORKERS):
+        audience = Audience(kafka.bootstrap_servers)
+        try:
+            saturation(audience, number // 5)
+            for _ in range(runs):
+                rate = saturation(audience, number)
+                figures.note("sagas_per_second", rate)
+                figures.note("sagas_per_second_compensated", saturation(audience, number // 2, refuse=True))
+                low = paced(audience, low_load_number, LOW_LOAD_PER_SECOND)
+                figures.note("saga_p50_ms", percentile(low, 50))
+                figures.note("saga_p99_ms", percentile(low, 99))
+                half = paced(audience, int(rate / 2 * HALF_LOAD_SECONDS), rate / 2)
+                figures.note("saga_half_load_p50_ms", percentile(half, 50))
+                figures.note("saga_half_load_p99_ms", percentile(half, 99))
+                _compare_neighbours(audience, figures, number, rate)
+        finally:
+            audience.close()
+    return figures
+
+
+def _compare_neighbours(audience: Audience, figures: Figures, number: int, rate: float) -> None:
+    """What it costs the others that one saga in a hundred sleeps."""
+    alone, beside = (others_per_second(audience, number, seconds) for seconds in (0.0, SLEEP_SECONDS))
+    figures.note("slow_neighbour_throughput_ratio", beside / alone)
+    per_second = rate * NEIGHBOURS_LOAD
+    count_ = int(per_second * HALF_LOAD_SECONDS)
+    calm, disturbed = (percentile(paced(audience, count_, per_second, seconds), 99) for seconds in (0.0, SLEEP_SECONDS))
+    figures.note("slow_neighbour_p99_ratio", disturbed / calm)
+    figures.note("slow_neighbour_p99_ms", disturbed)
+    figures.note("no_slow_neighbour_p99_ms", calm)
 
 
 def fresh(number: int) -> list[str]:
@@ -28,26 +71,31 @@ def saturation(audience: Audience, number: int, refuse: bool = False) -> float:
     return number / (max(audience.ended[one] for one in ids) - audience.started[ids[0]])
 
 
-def paced(audience: Audience, number: int, per_second: float) -> list[float]:
-    """Milliseconds from command to final status of each of so many sagas, started at an even rate."""
+def others_per_second(audience: Audience, number: int, sleep_seconds: float) -> float:
+    """Sagas ended per second of a backlog, without those (one in a hundred) that sleep so long."""
     ids = fresh(number)
+    sleepers = ids[::SLEEPERS_EVERY]
+    audience.start(sleepers, sleep_seconds=sleep_seconds)
+    others = sorted(set(ids) - set(sleepers))
+    audience.start(others)
+    audience.flush()
+    audience.wait(ids)
+    return len(others) / (max(audience.ended[one] for one in others) - audience.started[sleepers[0]])
+
+
+def paced(audience: Audience, number: int, per_second: float, sleep_seconds: float = 0.0) -> list[float]:
+    """Milliseconds from command to final status of each of so many sagas, started at an even rate.
+
+    One in a hundred sleeps `sleep_seconds` where they are given, and is left out.
+    """
+    ids = fresh(number)
+    sleepers = set(ids[::SLEEPERS_EVERY]) if sleep_seconds else set()
     begin = time.perf_counter() + 0.05
     for index, saga_id in enumerate(ids):
         # An open loop: a start is due whether or not the ones before it have ended.
         while (left := begin + index / per_second - time.perf_counter()) > 0:
             time.sleep(left)
-        audience.start([saga_id])
+        audience.start([saga_id], sleep_seconds=sleep_seconds if saga_id in sleepers else 0.0)
     audience.flush()
     audience.wait(ids)
-    return [(audience.ended[one] - audience.started[one]) * 1_000 for one in ids]
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that so many percent of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -(-len(ordered) * int(percent * 10) // 1000) - 1))]
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle one."""
-    return statistics.median(values)
+    return [(audience.ended[one] - audience.started[one]) * 1_000 for one in ids if one not in sleepers]

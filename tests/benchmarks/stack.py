@@ -27,14 +27,21 @@ def broker() -> Iterator[EmbeddedKafka]:
 
 
 class WorkerProcess:
-    """`soma worker` with the benchmark saga, carrying `only` these participants or all."""
+    """`soma worker` with a benchmark saga, carrying `only` these participants or all."""
 
-    def __init__(self, kafka: EmbeddedKafka, name: str, partitions: int, only: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        kafka: EmbeddedKafka,
+        name: str,
+        partitions: int,
+        only: Sequence[str] = (),
+        application: str = APPLICATION,
+    ) -> None:
         self.home = kafka.folder.parent / name
         self.home.mkdir(exist_ok=True)
         environment = os.environ | {
             "SOMA_HOME": str(self.home),
-            "SOMA_APPLICATION": APPLICATION,
+            "SOMA_APPLICATION": application,
             "SOMA_PARTITIONS": str(partitions),
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "SOMA_LOG_LEVEL": "warning",
@@ -72,13 +79,16 @@ class WorkerProcess:
 
 @contextmanager
 def workers(
-    kafka: EmbeddedKafka, partitions: int, carried: Iterable[Sequence[str]] = ((),)
+    kafka: EmbeddedKafka,
+    partitions: int,
+    carried: Iterable[Sequence[str]] = ((),),
+    application: str = APPLICATION,
 ) -> Iterator[list[WorkerProcess]]:
     """One worker for each list of participants (an empty list: all of them), ready for work."""
     running: list[WorkerProcess] = []
     try:
         for index, only in enumerate(carried):
-            running.append(WorkerProcess(kafka, f"worker-{index}", partitions, only))
+            running.append(WorkerProcess(kafka, f"worker-{index}", partitions, only, application))
             # The first one makes the topics; two that make them at once are in each other's way for a moment.
             running[-1].wait_ready()
         yield running

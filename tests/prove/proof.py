@@ -72,16 +72,16 @@ def _exposed(running: RunningStack, sagas: int, faults: int, seconds_most: float
     load.close()
     tell(f"{'all' if all_ended else 'NOT all'} ended after {time.monotonic() - began:.0f} s: {dict(load.outcomes())}")
     states, causeless = witness.final_states(running.kafka)
-    testimony = witness.events_of(running.kafka)
-    wrongly_undone = [f"completed, and undone: {saga}" for saga in testimony.completed & testimony.undone]
+    evidence = witness.events_of(running.kafka)
+    wrongly_undone = [f"completed, and undone: {saga}" for saga in evidence.completed & evidence.undone]
     findings = Findings(
         faults=done.done,
         sagas=len(load.wishes),
         seconds=time.monotonic() - began,
         by_fault=dict(done.counts),
         lost=witness.lost(load.wishes, states) + [f"never written: {saga}" for saga in load.not_written],
-        said_twice=testimony.said_twice,
-        undone_twice=testimony.undone_twice
+        said_twice=evidence.said_twice,
+        undone_twice=evidence.undone_twice
         + [saga for saga in wrongly_undone if states.get(saga.rpartition(" ")[2]) == "completed"],
         effects_wrong=witness.effects_wrong(witness.world_lines(running.world), states),
         stuck_without_cause=causeless,

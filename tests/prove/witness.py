@@ -30,7 +30,7 @@ ALLOWED: Mapping[str, frozenset[str]] = {
 
 
 @dataclass
-class Testimony:
+class Evidence:
     """What was found of the events; `seen` has a hash of all words that must be said once."""
 
     said_twice: list[str] = field(default_factory=list)
@@ -114,15 +114,15 @@ def partitions_of(kafka: str, topic: str) -> list[int]:
         consumer.close()
 
 
-def events_of(kafka: str) -> Testimony:
+def events_of(kafka: str) -> Evidence:
     """All that was said of errands."""
-    testimony = Testimony()
+    evidence = Evidence()
     for partition in partitions_of(kafka, TOPICS.events):
         for message in records(kafka, TOPICS.events, partition):
             headers = {name: (value or b"").decode() for name, value in _headers(message)}
             source, causation = headers.get("ce_source", ""), headers.get("ce_causationid", "")
-            testimony.hear(_key(message), headers.get("ce_type", ""), source, causation)
-    return testimony
+            evidence.hear(_key(message), headers.get("ce_type", ""), source, causation)
+    return evidence
 
 
 def final_states(kafka: str) -> tuple[dict[str, str], list[str]]:
