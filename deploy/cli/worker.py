@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 REACHABLE_WITHIN_SECONDS = 60.0
 OPEN_WITHIN_SECONDS = 90.0
 LOOK_EVERY_SECONDS = 1.0
+# A loop that hangs sends no heartbeat: by then its partitions are long somebody else's.
+HANGS_AFTER_SECONDS = 30.0
 COLLECTOR_THRESHOLDS = (100_000, 20, 100)
 
 
@@ -33,8 +36,8 @@ def worker(settings: Settings, only: list[str], check: bool = False) -> int:
     """Carry the participants named, or all, until SIGTERM or SIGINT; blocks. `check` only checks the flows.
 
     Writes `SOMA_HOME/run/worker.ready` once every lane is open. Returns 0 after a signal, 2 where flows, names or
-    topics are wrong, 3 where Kafka does not answer, 70 where a participant no longer polls (whoever supervises it
-    starts it again).
+    topics are wrong, 3 where Kafka does not answer, 70 where a participant no longer polls. Where a step has blocked
+    the event loop for 30 s, the process tells where it stood and ends with 1. Whoever supervises it starts it again.
     """
     try:
         kinds = sagas_of(settings)
@@ -72,16 +75,28 @@ async def _carry(settings: Settings, kinds: tuple[SagaKind, ...], only: list[str
     log.info("worker.ready", extra={"participants": carried.participants})
     try:
         while not stopping.is_set():
+            feed_watchdog(HANGS_AFTER_SECONDS)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), LOOK_EVERY_SECONDS)
             carried.raise_failure()
             if not carried.is_polling():
                 log.error("worker.no_longer_polls")
                 os._exit(STUCK_EXIT_CODE)
+        # A drain has a deadline of its own.
+        faulthandler.cancel_dump_traceback_later()
         await carried.stop()
     finally:
+        faulthandler.cancel_dump_traceback_later()
         ready.unlink(missing_ok=True)
     return 0
+
+
+def feed_watchdog(seconds: float) -> None:
+    """Called by the event loop: unless it is called again within so many seconds, the process ends with 1.
+
+    Before that it tells on stderr what every thread was doing. It needs neither the loop nor the interpreter's lock.
+    """
+    faulthandler.dump_traceback_later(seconds, exit=True)
 
 
 def spare_the_collector() -> None:
