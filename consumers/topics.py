@@ -16,7 +16,13 @@ from producers.settings import Settings
 from schemas.topics import state_topic
 
 FOREVER = "-1"
-COMPACTED = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.2", "segment.ms": "600000"}
+# The segment that is being written is never compacted, and a restore reads all of it.
+COMPACTED = {
+    "cleanup.policy": "compact",
+    "min.cleanable.dirty.ratio": "0.2",
+    "segment.ms": "600000",
+    "segment.bytes": "33554432",
+}
 RECORD_BYTES_MAX = "8388608"
 
 
