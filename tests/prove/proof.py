@@ -45,14 +45,16 @@ def proved(sagas: int, faults: int, seconds_most: float, seed: int) -> Findings:
     """Run it all on a stack of its own, which goes with it where nothing is broken."""
     folder = TemporaryDirectory(prefix="soma-prove-", ignore_cleanup_errors=True)
     running = RunningStack(Path(folder.name) / "home")
+    is_well = False
     try:
         findings = _exposed(running, sagas, faults, seconds_most, seed)
-        if findings.broken():
-            folder._finalizer.detach()  # type: ignore[attr-defined]  # the evidence stays; 3.12 has `delete=False`
-            tell(f"the evidence is kept in {folder.name}")
+        is_well = not findings.broken()
         return findings
     finally:
         running.stop()
+        if not is_well:
+            folder._finalizer.detach()  # type: ignore[attr-defined]  # the evidence stays; 3.12 has `delete=False`
+            tell(f"the evidence is kept in {folder.name}")
 
 
 def _exposed(running: RunningStack, sagas: int, faults: int, seconds_most: float, seed: int) -> Findings:

@@ -81,7 +81,7 @@ def _flood(
     _publish(kafka, topic, number)
     left = number * records_each
     while left:
-        found = reader.consume(10_000, timeout=1.0)
+        found = reader.consume(10_000, timeout=0.02)
         left -= sum(1 for message in found if not message.error())
         if time.perf_counter() - began > 120 or not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
             raise RuntimeError(f"{left} answers are missing")
