@@ -207,9 +207,14 @@ class Ledger(Memory):
         journal = self.journals.get(mark[0])
         return journal.items.get(mark[1]) if journal else None
 
+    def _due_of(self, mark: Mark) -> float | None:
+        item = self._item(mark)
+        return item.due if item else None
+
     def fire(self, now: float) -> None:
         for saga_id in self._shelf.forget(now - CLOSED_RETENTION_SECONDS):
             self._touched[saga_id] = None
+        self._timers.thin(self._due_of)
         for mark in self._timers.fired(now):
             item = self._item(mark)
             if item is not None and is_due(item, now):

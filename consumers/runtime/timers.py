@@ -1,9 +1,11 @@
 """PURE: when items are due. Times are seconds of the broker's clock, given from outside."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 Mark = tuple[str, str]
+
+THINNED_FROM = 1_000
 
 
 class Timers:
@@ -12,6 +14,7 @@ class Timers:
     def __init__(self) -> None:
         self._heap: list[tuple[float, Mark]] = []
         self._set: set[tuple[float, Mark]] = set()
+        self._thinned_at = THINNED_FROM
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -33,3 +36,14 @@ class Timers:
     def next_due(self) -> float | None:
         """When the next timer is due."""
         return self._heap[0][0] if self._heap else None
+
+    def thin(self, due_of: Callable[[Mark], float | None]) -> None:
+        """Forget the timers of items that have ended or moved their time; `due_of` tells when an item is due, if it is.
+
+        It looks through them only when they have become twice as many as it last left.
+        """
+        if len(self._heap) >= self._thinned_at:
+            self._heap = [timer for timer in self._heap if due_of(timer[1]) == timer[0]]
+            heapq.heapify(self._heap)
+            self._set = set(self._heap)
+            self._thinned_at = THINNED_FROM + 2 * len(self._heap)
