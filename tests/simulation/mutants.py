@@ -59,12 +59,22 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, str]]:
         other = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         yield "connect", f"({ast.unparse(ast.BoolOp(other, node.values))})"
     is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    if isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete) and not is_docstring:
+    if isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete) and not (is_docstring or _names(node)):
         yield "drop", "pass"
     if isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
         for nothing in ("[]", "None", "True", "False"):
             if ast.unparse(node.value) != nothing:
                 yield "return", f"return {nothing}"
+
+
+def _names(node: ast.stmt) -> bool:
+    """Whether it gives a name to something: without it, whoever uses the name ends in an error that proves nothing."""
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return any(isinstance(one, ast.Name) for target in targets for one in ast.walk(target) if _is_stored(one))
+
+
+def _is_stored(node: ast.AST) -> bool:
+    return isinstance(getattr(node, "ctx", None), ast.Store)
 
 
 def _with(lines: list[str], node: ast.stmt | ast.expr, new: str) -> str:
