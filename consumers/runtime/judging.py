@@ -6,8 +6,8 @@ follows it would wait for a fact that nobody says.
 
 import msgspec
 
-from consumers.runtime.finishing import Outcome, Spoke
-from consumers.runtime.graph import Step
+from consumers.runtime.finishing import Broke, Outcome, Spoke
+from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.view import View
 from schemas.engine import (
@@ -30,6 +30,18 @@ ANSWERS: dict[type[ItemCommand], type[EngineEvent]] = {
     ResolveItem: ItemResolved,
     SkipItem: ItemSkipped,
 }
+
+
+def foregone(journal: Journal, view: View, item: Item, owner: Step | Undo | None) -> Outcome | None:
+    """How an item ends that is about to start, or None where its step must be asked."""
+    if item.state == "joining":
+        return Broke("JoinTimedOut", missing_legs(view, item), permanent=True)
+    if item.attempt > item.budget:
+        return Broke("WorkerDied", "the worker died each time while this ran", permanent=True)
+    answer = judged(journal, view, item) if item.command else None
+    if answer is None and owner is None:
+        return Broke("StepMissing", f"no step is called {item.step}", permanent=True)
+    return answer
 
 
 def judged(journal: Journal, view: View, item: Item) -> Outcome | None:

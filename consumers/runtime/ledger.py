@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import msgspec
 
 from consumers.runtime import dead_letters
+from consumers.runtime.backlog import Backlog
 from consumers.runtime.barriers import Barriers
 from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, startable
-from consumers.runtime.graph import Step, Undo
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
 from consumers.runtime.journal import Item, Journal
-from consumers.runtime.judging import judged, missing_legs
+from consumers.runtime.judging import foregone
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
 from consumers.runtime.pausing import Pauses
 from consumers.runtime.shelf import Shelf
@@ -39,9 +39,6 @@ CLOSED_RETENTION_SECONDS = 365 * 86_400.0
 # Kafka refuses a state record above 8 MB; what outsiders put among a saga's events must not lead there.
 JOURNAL_BYTES_MAX = 4 * 1024 * 1024
 
-# What an item costs beside its message's body, roughly.
-ITEM_BYTES = 1_000
-
 
 class Ledger(Memory):
     """All journals of one participant's partition."""
@@ -60,10 +57,7 @@ class Ledger(Memory):
         self._suspects = Suspects(self._item)
         self._pauses = Pauses()
         self._decoded: dict[str, Message] = {}
-        self._waiting_bytes: dict[str, int] = {}
-        self._backlog_bytes = 0
-        # What was heard since somebody last looked for what may start.
-        self._fresh_bytes = 0
+        self._backlog = Backlog(self._is_paused)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -167,7 +161,7 @@ class Ledger(Memory):
         self._decoded[heard.id] = message
         self._follow(journal, utterances, now)
         if journal.items:
-            self._fresh_bytes += ITEM_BYTES + len(body)
+            self._backlog.heard(len(body))
 
     def _hear_command(self, record: Record, now: float, suspects: bool) -> None:
         heard = read(record, self.tenant)
@@ -193,11 +187,11 @@ class Ledger(Memory):
         self._decoded[heard.id] = message
         self._follow(journal, (), now)
         # It waits for its barrier, and whoever publishes does not wait for it.
-        self._weigh(journal)
+        self._backlog.weigh(journal)
 
     def _resume_step(self, resumed: StepResumed) -> None:
         if resumed.participant == self.view.participant:
-            self._pauses.resume(self._name_of(resumed.step))
+            self._pauses.resume(self.view.name_of(resumed.step))
             self._weigh_all()
 
     def _journal_for(self, heard: Heard) -> Journal:
@@ -238,7 +232,8 @@ class Ledger(Memory):
     def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
         """At most `most` items to start now; each is running, and has its place in `room`, until `finish`."""
         works: list[Work] = []
-        hot, self._hot, self._fresh_bytes = self._hot, {}, 0
+        hot, self._hot = self._hot, {}
+        self._backlog.looked()
         for saga_id in hot:
             journal = self.journals.get(saga_id)
             if journal is None:
@@ -248,7 +243,7 @@ class Ledger(Memory):
                     self._begin(journal, item, now, room, works)
                 else:
                     self._turns.put(item.step, journal.tenant, (saga_id, item.id))
-                    self._weigh(journal)
+                    self._backlog.weigh(journal)
             # The clock may have gone back since a timer fired.
             self._schedule(journal, later_than=now)
         while self._turns and len(works) < most:
@@ -277,8 +272,8 @@ class Ledger(Memory):
     def pause(self, causes: dict[str, str], ends: dict[str, int]) -> None:
         # A step that was renamed is paused under its new name; one that is gone has items that are to stand stuck.
         self._pauses = Pauses(
-            {self._name_of(step): cause for step, cause in causes.items() if self._owner(step)},
-            {self._name_of(step): bits for step, bits in ends.items() if self._owner(step)},
+            {self.view.name_of(step): cause for step, cause in causes.items() if self.view.owner(step)},
+            {self.view.name_of(step): bits for step, bits in ends.items() if self.view.owner(step)},
         )
 
     def is_held_back(self) -> bool:
@@ -287,47 +282,32 @@ class Ledger(Memory):
     def _has_room(self, name: str, room: Room) -> bool:
         if self._is_paused(name):
             return False
-        owner = self._owner(name)
+        owner = self.view.owner(name)
         return owner is None or room.has_room(owner)
 
     def _is_paused(self, name: str) -> bool:
-        return bool(self._pauses.causes) and self._name_of(name) in self._pauses.causes
-
-    def _name_of(self, name: str) -> str:
-        """The step's name now; an item has the one it was journaled with."""
-        owner = self._owner(name)
-        return name if owner is None else owner.name
-
-    def _owner(self, name: str) -> Step | Undo | None:
-        return self.view.steps.get(name) or self.view.undos.get(name)
+        return bool(self._pauses.causes) and self.view.name_of(name) in self._pauses.causes
 
     def _begin(self, journal: Journal, item: Item, now: float, room: Room, works: list[Work]) -> None:
         """Mark the item as running, or finish it where its outcome is known without asking the step."""
         if journal.items.get(item.id) is not item:
             return
         if item.suspect and not self._suspects.may_start((journal.saga_id, item.id)):
-            self._weigh(journal)
+            self._backlog.weigh(journal)
             return
         # Only what has started could be to blame for a death.
         item.on_trial = item.suspect
         self._barriers.used((journal.saga_id, item.id))
-        late = item.state == "joining"
+        owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
+        outcome = foregone(journal, self.view, item, owner)
         item.state, item.due, item.started_at = "running", None, now
         self._touched[journal.saga_id] = None
-        owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
-        outcome: Outcome | None = judged(journal, self.view, item) if item.command else None
-        if late:
-            outcome = Broke("JoinTimedOut", missing_legs(self.view, item), permanent=True)
-        elif item.attempt > item.budget:
-            outcome = Broke("WorkerDied", "the worker died each time while this ran", permanent=True)
-        elif outcome is None and owner is None:
-            outcome = Broke("StepMissing", f"no step is called {item.step}", permanent=True)
         if outcome is not None:
             self._finish(journal, item, outcome, now)
         elif owner is not None:
             room.enter(owner)
-            if journal.saga_id in self._waiting_bytes:
-                self._weigh(journal)
+            if journal.saga_id in self._backlog:
+                self._backlog.weigh(journal)
             works.append(Work(journal, item, owner, self._decoded.get(item.message.id)))
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
@@ -346,7 +326,7 @@ class Ledger(Memory):
 
     def _judge_step(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
         """Pause the step if it has failed for one saga too many. What others send as commands never leads to that."""
-        name = self._name_of(item.step)
+        name = self.view.name_of(item.step)
         if isinstance(outcome, Spoke):
             self._pauses.note(name, failed=False)
         elif isinstance(outcome, Broke) and (item.state == "held" or item.id not in journal.items):
@@ -364,7 +344,7 @@ class Ledger(Memory):
             self._outgoing += outgoing(journal, self.view, self.partition, utterance, now)
         if touch:
             self._touched[saga_id] = None
-        is_waiting = saga_id in self._waiting_bytes
+        is_waiting = saga_id in self._backlog
         if journal.items:
             self._hot[saga_id] = None
             for item in journal.items.values():
@@ -374,7 +354,7 @@ class Ledger(Memory):
                 elif item.command and item.state == "ready":
                     self._barriers.ask((saga_id, item.id))
         if is_waiting:
-            self._weigh(journal)
+            self._backlog.weigh(journal)
 
     def _schedule(self, journal: Journal, later_than: float) -> None:
         """See that every item that waits for a time later than this one has its timer."""
@@ -382,29 +362,14 @@ class Ledger(Memory):
             if item.due is not None and item.due > later_than:
                 self._timers.set(item.due, (journal.saga_id, item.id))
 
-    def _weigh(self, journal: Journal) -> None:
-        """Keep count of what waits to be started, and will be without anything further being heard.
-
-        What a paused step holds is not counted: that it goes on must be heard first, and a full lane would not hear it.
-        """
-        weight = 0
-        for item in journal.items.values():
-            is_coming = item.state in ("ready", "delayed") or (item.state == "waiting" and item.due is not None)
-            if is_coming and not self._is_paused(item.step):
-                weight += ITEM_BYTES + len(item.message.body)
-        before = self._waiting_bytes.pop(journal.saga_id, 0)
-        if weight:
-            self._waiting_bytes[journal.saga_id] = weight
-        self._backlog_bytes += weight - before
-
     def _weigh_all(self) -> None:
         """A step was paused or goes on: what it holds counts otherwise now."""
         for journal in self.journals.values():
             if journal.items:
-                self._weigh(journal)
+                self._backlog.weigh(journal)
 
     def backlog_bytes(self) -> int:
-        return self._backlog_bytes + self._fresh_bytes
+        return self._backlog.size_bytes
 
     def is_waiting(self) -> bool:
         return self._barriers.is_waiting()

@@ -54,6 +54,15 @@ class View:
             frozenset() if self.is_door else frozenset(kind.encode() for kind in self.kinds.keys() - self.of_interest)
         )
 
+    def owner(self, name: str) -> Step | Undo | None:
+        """The step or compensation that is, or was once, called so."""
+        return self.steps.get(name) or self.undos.get(name)
+
+    def name_of(self, name: str) -> str:
+        """The step's name now; an item has the one it was journaled with."""
+        owner = self.owner(name)
+        return name if owner is None else owner.name
+
     def engine_type(self, kind: type[EngineEvent | EngineCommand]) -> str:
         """The wire type of an engine message in this saga kind."""
         return kind.type_in(self.graph.saga)
