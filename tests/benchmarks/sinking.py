@@ -21,7 +21,7 @@ WITHIN_SECONDS = 300.0
 # `records` is what the sink writes to; every table and view hangs on it.
 AS_RECORDS = """
 SELECT toString(_topic) AS _topic, _partition, _offset, toUnixTimestamp64Milli(_timestamp) AS _timestamp, _key,
-    mapKeys(headers) AS header_names, mapValues(headers) AS header_values, value, _b0, _b1, _ingested_at, '' AS _owner
+    mapKeys(headers) AS header_names, mapValues(headers) AS header_values, value, _b0, _b1, _ingested_at, 'bench' AS _owner
 FROM messages
 FORMAT Native
 """
@@ -66,6 +66,10 @@ def _by_itself(store: StoreProgram, source: str, database: str, number: int) -> 
     """One insert of all rows, in the format that ClickHouse need not parse."""
     file = store.client(source).raw_query(AS_RECORDS)
     client = apply_schema(store.url, database, SCHEMA_FOLDER)
+    client.command(
+        "INSERT INTO partition_owners (_topic, _partition, owner, claim)"
+        f" SELECT DISTINCT toString(_topic), _partition, 'bench', 1 FROM {source}.messages"
+    )
     began = time.perf_counter()
     client.raw_insert("records", insert_block=file, fmt="Native")
     seconds = time.perf_counter() - began
