@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from consumers.runtime.journal import Item, Journal
 
-# What an item costs beside its message's body, roughly.
-ITEM_BYTES = 1_000
+# What an item, its journal and its decoded message cost beside the message's body, roughly.
+ITEM_BYTES = 4_000
 
 
 class Backlog:

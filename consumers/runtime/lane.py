@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 
 RUNNING_ITEMS_MAX = 1_000
 QUEUED_RECORDS_MAX = 5_000
-BACKLOG_BYTES_MAX = 64 * 1024 * 1024
+BACKLOG_BYTES_MAX = 16 * 1024 * 1024
+LOADED_AT_ONCE = 500
 HEARD_COMMIT_SECONDS = 1.0
 IDLE_SECONDS = 1.0
 # Few, so that lanes gather what they say: twenty with a transaction each are half as fast as two that take turns.
@@ -132,12 +133,7 @@ class Lane:
     async def _open(self) -> None:
         await self.transport.open()
         self.memory = self._remember()
-        position: Position | None = None
-        async for key, value in self.transport.restore():
-            if key == POSITION_KEY and value is not None:
-                position = msgspec.msgpack.decode(value, type=Position)
-            elif key.startswith(JOURNAL_PREFIX):
-                self.memory.load(key[len(JOURNAL_PREFIX) :], value)
+        position = await self._restore()
         self._offsets = await self._start_offsets(position)
         died = position is not None and not position.clean and position.owner != self.host.life
         self._trials.begin(self.memory, deaths=position.unclean + 1 if position is not None and died else 0)
@@ -154,6 +150,25 @@ class Lane:
         await self._catch_up(ends)
         await self._commit()
         log.info("lane.open", extra={"lane": self.name, "died": died, "offsets": self._offsets})
+
+    async def _restore(self) -> Position | None:
+        """Load what the state topic has of each saga in the end; what was overwritten is not even decoded."""
+        position: Position | None = None
+        journals: dict[str, bytes] = {}
+        async for key, value in self.transport.restore():
+            if key == POSITION_KEY and value is not None:
+                position = msgspec.msgpack.decode(value, type=Position)
+            elif key.startswith(JOURNAL_PREFIX):
+                saga_id = key[len(JOURNAL_PREFIX) :]
+                # The newest last, as they stand in the topic.
+                journals.pop(saga_id, None)
+                if value is not None:
+                    journals[saga_id] = value
+        for loaded, saga_id in enumerate(list(journals), start=1):
+            self.memory.load(saga_id, journals.pop(saga_id))
+            if loaded % LOADED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return position
 
     async def _start_offsets(self, position: Position | None) -> dict[str, int]:
         beginnings = await self.transport.beginnings()

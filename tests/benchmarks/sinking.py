@@ -21,7 +21,8 @@ WITHIN_SECONDS = 300.0
 # `records` is what the sink writes to; every table and view hangs on it.
 AS_RECORDS = """
 SELECT toString(_topic) AS _topic, _partition, _offset, toUnixTimestamp64Milli(_timestamp) AS _timestamp, _key,
-    mapKeys(headers) AS header_names, mapValues(headers) AS header_values, value, _b0, _b1, _ingested_at, 'bench' AS _owner
+    mapKeys(headers) AS header_names, mapValues(headers) AS header_values, value, _b0, _b1, _ingested_at,
+    'bench' AS _owner
 FROM messages
 FORMAT Native
 """

@@ -46,7 +46,7 @@ async def endless(work: Work) -> Outcome:
 async def test_a_door_that_is_full_fetches_no_more_commands_but_all_events_until_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
     places = Places(is_open=False)
     async with Line(DESK, prompt, places) as desk:
         for number in range(100):
@@ -64,7 +64,7 @@ async def test_a_door_that_is_full_fetches_no_more_commands_but_all_events_until
 async def test_a_lane_that_is_full_fetches_no_more_until_half_of_it_has_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
     places = Places(is_open=False)
     async with Line(STORE, prompt, places) as store:
         for number in range(5):
@@ -82,7 +82,7 @@ async def test_a_lane_that_is_full_fetches_no_more_until_half_of_it_has_started(
 async def test_a_backlog_at_the_opening_counts_before_anything_of_it_has_started(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
     places = Places(is_open=False)
     store = Line(STORE, prompt, places)
     store.wire.stable[EVENTS] = 1_000
@@ -107,7 +107,7 @@ async def test_more_records_than_can_be_heard_at_once_are_left_with_kafka() -> N
 async def test_a_paused_step_lets_a_lane_hear_that_it_goes_on_however_much_it_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 20_000)
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
     causes = {"reserve_stock": "it failed", "print_label": "it failed"}
     state = {POSITION_KEY: msgspec.msgpack.encode(Position({}, paused=causes))}
     async with Line(STORE, prompt, state=state) as store:
