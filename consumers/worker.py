@@ -113,7 +113,7 @@ class Worker:
             await life.enter_async_context(app.lifespan_context())
             named = connection(self._settings)
             # A saga kind has a reader: what is wrong with the topics of one holds up no other.
-            readers = {role.topics: Reader(named) for role in self._roles}
+            readers = {topics: Reader(named) for topics in dict.fromkeys(role.topics for role in self._roles)}
             self._readers = list(readers.values())
             for reader in self._readers:
                 life.push_async_callback(reader.stop)
