@@ -45,7 +45,7 @@ def prints(hub: Hub) -> Counter[str]:
 
 def said(hub: Hub, wire_type: str) -> int:
     """How often this was said."""
-    return sum(record.headers["ce_type"] == wire_type for record in hub.records(TOPICS.events))
+    return sum(record.headers.get("ce_type") == wire_type for record in hub.records(TOPICS.events))
 
 
 def ends(hub: Hub) -> dict[int, int]:

@@ -26,7 +26,7 @@ def start(hub: Hub, sagas: list[str]) -> None:
 
 def said(hub: Hub, wire_type: str, sagas: list[str]) -> list[str]:
     """The sagas of which this was said, once for each time."""
-    found = [one.key for one in hub.records(TOPICS.events) if one.headers["ce_type"] == wire_type]
+    found = [one.key for one in hub.records(TOPICS.events) if one.headers.get("ce_type") == wire_type]
     return [saga for saga in found if saga in sagas]
 
 

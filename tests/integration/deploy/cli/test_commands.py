@@ -75,7 +75,7 @@ def test_a_record_nobody_can_read_is_found_among_the_dead(soma: Soma, saga_id: s
     found = [one for one in soma("dead", "list", "--json").json["dead_letters"] if one["saga_id"] == saga_id]
     assert [one["kind"] for one in found] == ["unreadable"]
     assert found[0]["id"] == published
-    assert published in soma("dead", "list").out
+    assert published in soma("dead", "list", "--letters").out
     shown = soma("dead", "show", published)
     assert json.loads(shown.out)["value"] == json.dumps({"loud": True}, separators=(",", ":"))
 
