@@ -13,7 +13,7 @@ from consumers.runtime.breakers import guarded
 from consumers.runtime.calling import Caller
 from consumers.runtime.graph import Graph
 from consumers.runtime.lane import Host, Lane
-from consumers.runtime.ledger import Ledger
+from consumers.runtime.ledger import DECODED_JOURNALS_MAX, Ledger
 from consumers.runtime.memory import Memory
 from consumers.runtime.transport import POSITION_KEY, Position
 from consumers.runtime.view import view_of
@@ -94,7 +94,9 @@ class World:
         if participant == self.tracker:
             return lambda: TrackerLedger(self.graph, partition)
         view = view_of(self.graph, participant)
-        return lambda: Ledger(view, partition, self.partitions, "default")
+        # Every other life keeps no idle journal decoded.
+        decoded_most = 0 if self.lives % 2 else DECODED_JOURNALS_MAX
+        return lambda: Ledger(view, partition, self.partitions, "default", decoded_most)
 
     def publish(self, wire_type: str, saga_id: str, body: dict[str, Any], message_id: str = "") -> None:
         """Say a command as an outside program would: key, type, JSON."""

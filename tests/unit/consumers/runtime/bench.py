@@ -7,7 +7,7 @@ from typing import Any
 from consumers.runtime.finishing import Broke, Outcome, Spoke
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item, Journal
-from consumers.runtime.ledger import Ledger
+from consumers.runtime.ledger import DECODED_JOURNALS_MAX, Ledger
 from consumers.runtime.memory import Work
 from consumers.runtime.view import view_of
 from producers.headers import headers_for, read
@@ -24,10 +24,16 @@ EVERYBODY = (DESK, STORE, TILL)
 class Bench:
     """See the module. `now` is the broker's clock; nothing moves it but the test."""
 
-    def __init__(self, participant: str, graph: Graph = ORDER, partitions: int = 1) -> None:
+    def __init__(
+        self,
+        participant: str,
+        graph: Graph = ORDER,
+        partitions: int = 1,
+        decoded_most: int = DECODED_JOURNALS_MAX,
+    ) -> None:
         self.participant, self.graph, self.partitions = participant, graph, partitions
         self.now = BEGIN
-        self.ledger = Ledger(view_of(graph, participant), 0, partitions, "acme")
+        self.ledger = Ledger(view_of(graph, participant), 0, partitions, "acme", decoded_most)
         self.topics = graph.schema.topics
         self.offsets = {self.topics.events: 0, self.topics.commands: 0}
         self.running: dict[str, Work] = {}

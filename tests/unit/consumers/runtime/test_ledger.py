@@ -288,6 +288,30 @@ def test_a_new_life_at_any_point_of_a_story_starts_what_the_old_one_would_have(
         assert set(later.starts()) >= running
 
 
+@pytest.mark.parametrize(
+    ("participant", "story"),
+    [(STORE, compensated), (TILL, completed), (DESK, judged)],
+    ids=["compensated", "completed", "judged"],
+)
+def test_a_journal_that_is_kept_encoded_while_it_is_idle_says_and_starts_the_same(
+    participant: str, story: Callable[[Bench], list[Callable[[], object]]]
+) -> None:
+    decoded, encoded = Bench(participant), Bench(participant, decoded_most=0)
+    were_idle = 0
+    for turn, same_turn in zip(story(decoded), story(encoded), strict=True):
+        turn()
+        same_turn()
+        assert encoded.commit() == decoded.commit()
+        assert (encoded.state, list(encoded.running)) == (decoded.state, list(decoded.running))
+        were_idle += set(encoded.ledger.journals) < set(decoded.ledger.journals)
+    assert [one.value for one in encoded.said] == [one.value for one in decoded.said]
+    assert (were_idle > 0) == (participant != STORE)
+    reopened = Bench(participant, decoded_most=0)
+    for key, value in encoded.state.items():
+        reopened.ledger.load(key, value)
+    assert all(journal.items or journal.is_failing for journal in reopened.ledger.journals.values())
+
+
 def test_timers_are_not_lost_when_the_lane_is_opened_anew() -> None:
     desk = opened_desk()
     desk.hears(LabelPrinted(saga_id=SAGA))

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from consumers.runtime.journal import Fact, Item, Journal
+from consumers.runtime.journal import End, Fact, Item, Journal
 from consumers.runtime.shelf import Shelf
 
 
@@ -38,6 +38,20 @@ def test_a_saga_that_has_ended_comes_back_as_it_was_put() -> None:
     assert found is not None and (found.saga_id, found.closed_at) == ("o-1", 7.0)
     shelf.drop("o-1")
     assert shelf.journal("o-1") is None
+
+
+def test_an_open_saga_is_put_away_on_request_while_there_is_nothing_to_do_for_it() -> None:
+    shelf = Shelf()
+    idle = Journal("o-1", participants=("order.desk",))
+    encoded = msgspec.msgpack.encode(idle)
+    assert shelf.put(idle, encoded, even_open=True)
+    assert shelf.journal("o-1") == idle
+    assert shelf.forget(before=1e12) == []
+    idle.items["ship"] = Item("ship", "ship_parcel", Fact("order.cleared", "c", "", b"", 0.0))
+    assert not shelf.put(idle, encoded, even_open=True)
+    assert shelf.journal("o-1") is None
+    failing = Journal("o-2", participants=("order.desk",), end=End("order.expired", "e", failing=True))
+    assert not shelf.put(failing, encoded, even_open=True)
 
 
 def test_those_that_ended_before_a_time_are_forgotten_and_the_others_stay() -> None:
