@@ -26,7 +26,7 @@ from producers.records import Headers, Outgoing, Record
 from schemas.message import Opening
 
 # A status that is not the last one waits so long for what follows it: half the transactions, and none in its way.
-TELL_WITHIN_SECONDS = 0.025
+TELL_WITHIN_SECONDS = 0.05
 
 
 def tracker_of(saga: str) -> str:
