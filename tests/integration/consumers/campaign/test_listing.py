@@ -64,14 +64,16 @@ async def test_waiting_calls_share_one_writing_and_each_finds_its_entry(tmp_path
 
     listing = Listing(root, file, counted)
 
-    async def publish(number: int) -> None:
-        put(root, f"post-{number}")
+    async def renew(number: int) -> None:
         await listing.renew()
         assert f"post-{number}" in json.loads(file.read_text())
 
-    await asyncio.gather(*(publish(number) for number in range(50)))
+    # All are there before the first call: what changes during a writing makes it look again, as often as it changes.
+    for number in range(50):
+        put(root, f"post-{number}")
+    await asyncio.gather(*(renew(number) for number in range(50)))
     assert len(json.loads(file.read_text())) == 50
-    assert writings < 10
+    assert writings == 2
 
 
 async def test_what_is_no_folder_of_ours_is_not_listed(tmp_path: Path) -> None:
