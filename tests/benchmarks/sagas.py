@@ -11,15 +11,13 @@ PARTITIONS = 4
 # One for each core of the machine the figures are compared on.
 WORKERS = 2
 LOW_LOAD_PER_SECOND = 5.0
-HALF_LOAD_SECONDS = 8.0
-SLEEP_SECONDS = 5.0
 SLEEPERS_EVERY = 100
 NEIGHBOURS_LOAD = 0.3
 _NAMES = count()
 
 
-def measure(runs: int, number: int, low_load_number: int) -> Figures:
-    """`number` sagas for each flood, `low_load_number` at five a second."""
+def measure(runs: int, number: int, low_load_number: int, half_load_seconds: float, sleep_seconds: float) -> Figures:
+    """`number` sagas for each flood, `low_load_number` at five a second; slow neighbours sleep `sleep_seconds`."""
     figures = Figures()
     with broker() as kafka, workers(kafka, PARTITIONS, [[]] * WORKERS):
         audience = Audience(kafka.bootstrap_servers)
@@ -35,22 +33,27 @@ def measure(runs: int, number: int, low_load_number: int) -> Figures:
                 rate = saturation(audience, number)
                 figures.note("sagas_per_second", rate)
                 figures.note("sagas_per_second_compensated", saturation(audience, number // 2, refuse=True))
-                half = paced(audience, int(rate / 2 * HALF_LOAD_SECONDS), rate / 2)
+                half = paced(audience, int(rate / 2 * half_load_seconds), rate / 2)
                 figures.note("saga_half_load_p50_ms", percentile(half, 50))
                 figures.note("saga_half_load_p99_ms", percentile(half, 99))
-                _compare_neighbours(audience, figures, number, rate)
+                _compare_neighbours(
+                    audience, figures, number, int(rate * NEIGHBOURS_LOAD * half_load_seconds), rate, sleep_seconds
+                )
         finally:
             audience.close()
     return figures
 
 
-def _compare_neighbours(audience: Audience, figures: Figures, number: int, rate: float) -> None:
-    """What it costs the others that one saga in a hundred sleeps."""
-    alone, beside = (others_per_second(audience, number, seconds) for seconds in (0.0, SLEEP_SECONDS))
+def _compare_neighbours(
+    audience: Audience, figures: Figures, number: int, paced_number: int, rate: float, sleep_seconds: float
+) -> None:
+    """What it costs the others that one saga in a hundred sleeps: in a flood, and at a part of that rate."""
+    alone, beside = (others_per_second(audience, number, seconds) for seconds in (0.0, sleep_seconds))
     figures.note("slow_neighbour_throughput_ratio", beside / alone)
-    per_second = rate * NEIGHBOURS_LOAD
-    count_ = int(per_second * HALF_LOAD_SECONDS)
-    calm, disturbed = (percentile(paced(audience, count_, per_second, seconds), 99) for seconds in (0.0, SLEEP_SECONDS))
+    calm, disturbed = (
+        percentile(paced(audience, paced_number, rate * NEIGHBOURS_LOAD, seconds), 99)
+        for seconds in (0.0, sleep_seconds)
+    )
     figures.note("slow_neighbour_p99_ratio", disturbed / calm)
     figures.note("slow_neighbour_p99_ms", disturbed)
     figures.note("no_slow_neighbour_p99_ms", calm)

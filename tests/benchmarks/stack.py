@@ -43,6 +43,8 @@ class WorkerProcess:
             "SOMA_HOME": str(self.home),
             "SOMA_APPLICATION": application,
             "SOMA_PARTITIONS": str(partitions),
+            # What sleeps when it is stopped sleeps longer than anybody would wait.
+            "SOMA_DRAIN_SECONDS": "1",
             "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
             "SOMA_LOG_LEVEL": "warning",
         }
