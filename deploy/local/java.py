@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ JVM_FLAGS = (
     "-Djava.net.preferIPv4Stack=true",
     "--enable-native-access=ALL-UNNAMED",
     "--sun-misc-unsafe-memory-access=allow",
+    # Other systems have no such flag, and a JVM ends at one it does not know.
+    *(("-XX:+UseTransparentHugePages",) if sys.platform == "linux" else ()),
 )
 DUMP_TIMEOUT_SECONDS = 60
 
