@@ -76,6 +76,6 @@ def draw(figures: Figures, path: Path) -> None:
         axes.plot(range(1, len(values) + 1), values, "o")
         axes.axhline(figures.median(name), linewidth=1)
         axes.set_title(f"{name}: {rounded(figures.median(name)):g}", fontsize=9)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max(values))
         axes.set_xticks(range(1, len(values) + 1))
     figure.savefig(path, dpi=80)
