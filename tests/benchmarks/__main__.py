@@ -16,14 +16,14 @@ from tests.benchmarks.hop import measuring
 Part = Callable[[int], Figures]
 PARTS: dict[str, Part] = {
     "hop": lambda runs: measuring.measure(runs, 60_000, 200),
-    "sagas": lambda runs: sagas.measure(runs, 5_000, 100, half_load_seconds=8.0, sleep_seconds=5.0),
+    "sagas": lambda runs: sagas.measure(runs, 5_000, 100, load_seconds=8.0, sleep_seconds=5.0),
     "restoring": lambda runs: restoring.measure(runs, 10_000, 100_000, 100_000),
     "sink": lambda runs: sinking.measure(runs, 300_000),
 }
 # So small that nothing can be said of the figures: it shows that all of it runs.
 BRIEF_PARTS: dict[str, Part] = {
     "hop": lambda runs: measuring.measure(runs, 2_000, 10),
-    "sagas": lambda runs: sagas.measure(runs, 200, 10, half_load_seconds=1.0, sleep_seconds=0.5),
+    "sagas": lambda runs: sagas.measure(runs, 200, 10, load_seconds=1.0, sleep_seconds=0.5),
     "restoring": lambda runs: restoring.measure(runs, 100, 300, 100),
     "sink": lambda runs: sinking.measure(runs, 3_000),
 }

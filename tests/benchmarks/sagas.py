@@ -16,8 +16,11 @@ NEIGHBOURS_LOAD = 0.3
 _NAMES = count()
 
 
-def measure(runs: int, number: int, low_load_number: int, half_load_seconds: float, sleep_seconds: float) -> Figures:
-    """`number` sagas for each flood, `low_load_number` at five a second; slow neighbours sleep `sleep_seconds`."""
+def measure(runs: int, number: int, low_load_number: int, load_seconds: float, sleep_seconds: float) -> Figures:
+    """`number` sagas for each flood, `low_load_number` at five a second, a part of the flood's rate for `load_seconds`.
+
+    One neighbour in a hundred sleeps `sleep_seconds`.
+    """
     figures = Figures()
     with broker() as kafka, workers(kafka, PARTITIONS, [[]] * WORKERS):
         audience = Audience(kafka.bootstrap_servers)
@@ -27,12 +30,12 @@ def measure(runs: int, number: int, low_load_number: int, half_load_seconds: flo
                 rate = saturation(audience, number)
                 figures.note("sagas_per_second", rate)
                 figures.note("sagas_per_second_compensated", saturation(audience, number // 2, refuse=True))
-                half = paced(audience, int(rate / 2 * half_load_seconds), rate / 2)
+                half = paced(audience, int(rate / 2 * load_seconds), rate / 2)
                 figures.note("saga_half_load_p50_ms", percentile(half, 50))
                 figures.note("saga_half_load_p99_ms", percentile(half, 99))
-                _compare_neighbours(
-                    audience, figures, number, int(rate * NEIGHBOURS_LOAD * half_load_seconds), rate, sleep_seconds
-                )
+                _flood_beside_sleepers(audience, figures, number, sleep_seconds)
+                share = rate * NEIGHBOURS_LOAD
+                _pace_beside_sleepers(audience, figures, int(share * load_seconds), share, sleep_seconds)
             # After the floods the broker is warm, but cleans up after them for a while, on the same two cores.
             paced(audience, low_load_number, LOW_LOAD_PER_SECOND)
             for _ in range(runs):
@@ -44,16 +47,17 @@ def measure(runs: int, number: int, low_load_number: int, half_load_seconds: flo
     return figures
 
 
-def _compare_neighbours(
-    audience: Audience, figures: Figures, number: int, paced_number: int, rate: float, sleep_seconds: float
-) -> None:
-    """What it costs the others that one saga in a hundred sleeps: in a flood, and at a part of that rate."""
+def _flood_beside_sleepers(audience: Audience, figures: Figures, number: int, sleep_seconds: float) -> None:
+    """What it costs the others' throughput that one saga in a hundred sleeps."""
     alone, beside = (others_per_second(audience, number, seconds) for seconds in (0.0, sleep_seconds))
     figures.note("slow_neighbour_throughput_ratio", beside / alone)
-    calm, disturbed = (
-        percentile(paced(audience, paced_number, rate * NEIGHBOURS_LOAD, seconds), 99)
-        for seconds in (0.0, sleep_seconds)
-    )
+
+
+def _pace_beside_sleepers(
+    audience: Audience, figures: Figures, number: int, per_second: float, sleep_seconds: float
+) -> None:
+    """What it costs the others' 99th percentile, at a rate that leaves the machine room."""
+    calm, disturbed = (percentile(paced(audience, number, per_second, seconds), 99) for seconds in (0.0, sleep_seconds))
     figures.note("slow_neighbour_p99_ratio", disturbed / calm)
     figures.note("slow_neighbour_p99_ms", disturbed)
     figures.note("no_slow_neighbour_p99_ms", calm)
