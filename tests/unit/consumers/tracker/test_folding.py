@@ -1,14 +1,9 @@
 """Where a saga stands, as its status topic tells it."""
 
-import json
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from consumers.runtime.graph import Graph
-from consumers.tracker.ledger import TrackerLedger
-from producers.headers import headers_for
 from producers.records import Record
 from schemas.campaign import (
     AssetsDesigned,
@@ -19,139 +14,24 @@ from schemas.campaign import (
 )
 from schemas.engine import (
     CommandRefused,
-    CompensationStuck,
-    EngineEvent,
-    ItemResolved,
-    ItemResumed,
-    ItemSkipped,
-    Settled,
-    StepDelayed,
-    StepFailed,
 )
 from schemas.message import Event
 from tests.simulation.campaign_world import BRIEF, campaign_graph
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
-    ORDER,
     STORE,
     TILL,
     CardCharged,
-    LabelPrinted,
     LabelTorn,
     OrderCancelled,
     OrderCleared,
     OrderCompleted,
     OrderExpired,
-    OrderOpened,
     ParcelShipped,
     StockRefused,
-    StockReleased,
-    StockReserved,
 )
-
-
-class Log:
-    """Events of one saga as they stand in the log; each hearing is followed by the status it leads to."""
-
-    def __init__(self, graph: Graph = ORDER) -> None:
-        self.graph, self.now, self.offset = graph, BEGIN, 0
-        self.tracker = TrackerLedger(graph, 0)
-        self.statuses: list[dict[str, Any]] = []
-        self.bodies: list[bytes] = []
-        self.state: dict[str, bytes | None] = {}
-        self.headers: dict[str, str] = {}
-
-    def hears(self, event: Event, source: str, cause: str = "", message_id: str = "", **named: Any) -> dict[str, Any]:
-        """Hear it, one second after the one before; returns the newest status."""
-        saga = self.graph.saga
-        wire_type = event.type_in(saga) if isinstance(event, EngineEvent) else event.wire_type
-        self.now += 1
-        headers = headers_for(
-            wire_type=wire_type,
-            message_id=message_id or wire_type,
-            source=source,
-            saga_id=event.saga_id,
-            at=self.now,
-            causation=cause,
-            **named,
-        )
-        self.offset += 1
-        key, body = event.saga_id.encode(), event.model_dump_json().encode()
-        self.tracker.hear(Record(f"{saga}.events", 0, self.offset, self.now, key, body, headers), self.now)
-        return self.take()
-
-    def hears_raw(self, wire_type: str, body: Any) -> dict[str, Any]:
-        """Hear what an outsider wrote: our headers, any JSON."""
-        self.offset += 1
-        headers = headers_for(
-            wire_type=wire_type, message_id=f"raw {self.offset}", source="x", saga_id=SAGA, at=self.now
-        )
-        value = json.dumps(body).encode()
-        self.tracker.hear(Record("order.events", 0, self.offset, self.now, SAGA.encode(), value, headers), self.now)
-        return self.take()
-
-    def take(self) -> dict[str, Any]:
-        snapshot = self.tracker.take()
-        self.state |= snapshot.state
-        self.bodies += [one.value or b"" for one in snapshot.said]
-        self.statuses += [json.loads(one.value or b"") for one in snapshot.said]
-        for one in snapshot.said:
-            self.headers = {name: value.decode() for name, value in one.headers}
-        return self.statuses[-1] if self.statuses else {}
-
-    def opens(self) -> dict[str, Any]:
-        return self.hears(
-            OrderOpened(saga_id=SAGA, participants=EVERYBODY), DESK, "place", traceparent=f"00-{'a' * 32}-{'b' * 16}-01"
-        )
-
-    def settles(self, *participants: str) -> dict[str, Any]:
-        for name in participants:
-            self.hears(Settled(saga_id=SAGA, participant=name, undone=0), name, "end", f"settled {name}")
-        return self.statuses[-1]
-
-
-def step(status: dict[str, Any], name: str) -> dict[str, Any]:
-    (found,) = [one for one in status["steps"] if one["name"] == name]
-    assert isinstance(found, dict)
-    return found
-
-
-def at(seconds: float) -> str:
-    return datetime.fromtimestamp(BEGIN + seconds, UTC).isoformat().replace("+00:00", "Z")
-
-
-RESERVED, PRINTED = StockReserved(saga_id=SAGA), LabelPrinted(saga_id=SAGA)
-
-
-def failed(name: str, participant: str, policy: str) -> StepFailed:
-    return StepFailed.model_validate(
-        {
-            "saga_id": SAGA,
-            "participant": participant,
-            "step": name,
-            "item": f"{name}/x",
-            "attempts": 3,
-            "cause": "no answer",
-            "policy": policy,
-        }
-    )
-
-
-def stuck(name: str = "release_stock") -> CompensationStuck:
-    return CompensationStuck(
-        saga_id=SAGA, participant=STORE, step=name, item=f"{name}/x", attempts=2, cause="no answer"
-    )
-
-
-def resumed(name: str) -> ItemResumed:
-    return ItemResumed(saga_id=SAGA, participant=STORE, step=name, item=f"{name}/x")
-
-
-def delayed(name: str, cause: str) -> StepDelayed:
-    return StepDelayed(
-        saga_id=SAGA, participant=STORE, step=name, item=f"{name}/x", attempt=2, cause=cause, next_at=datetime.now(UTC)
-    )
+from tests.unit.consumers.tracker.log import PRINTED, RESERVED, Log, at, failed, resumed, step, stuck_log
 
 
 def test_a_saga_runs_from_its_opening_on_and_so_do_the_steps_that_hear_it() -> None:
@@ -282,120 +162,6 @@ def test_what_was_undone_shows_at_its_step() -> None:
     log.hears(OrderExpired(saga_id=SAGA), DESK, "order.opened")
     status = log.hears(LabelTorn(saga_id=SAGA), STORE, "order.label.printed")
     assert step(status, "print_label")["state"] == "undone"
-
-
-def test_a_held_step_holds_the_saga_and_names_the_item_to_be_freed() -> None:
-    log = Log()
-    log.opens()
-    status = log.hears(failed("ship_parcel", TILL, "hold"), TILL, "x")
-    assert (status["state"], status["cause"]) == ("held", "ship_parcel: no answer")
-    shown = step(status, "ship_parcel")
-    assert (shown["state"], shown["item"], shown["attempts"]) == ("held", "ship_parcel/x", 3)
-
-
-def test_a_held_saga_runs_again_when_it_is_resumed() -> None:
-    log = Log()
-    log.opens()
-    log.hears(failed("ship_parcel", TILL, "hold"), TILL, "x")
-    status = log.hears(resumed("ship_parcel"), DESK, "retry")
-    assert status["state"] == "running"
-    assert step(status, "ship_parcel")["state"] == "running"
-
-
-def test_an_ignored_failure_shows_at_its_step_only() -> None:
-    log = Log()
-    log.opens()
-    status = log.hears(failed("greet_customer", TILL, "ignore"), TILL, "x")
-    assert (status["state"], status["cause"]) == ("running", None)
-    assert step(status, "greet_customer")["state"] == "failed"
-
-
-def stuck_log() -> Log:
-    log = Log()
-    log.opens()
-    log.hears(RESERVED, STORE, "order.opened")
-    log.hears(OrderExpired(saga_id=SAGA), DESK, "order.opened")
-    log.hears(stuck(), STORE, "x")
-    return log
-
-
-def test_a_stuck_compensation_makes_the_saga_stuck_and_names_the_step_the_cause_and_the_item() -> None:
-    status = stuck_log().statuses[-1]
-    assert (status["state"], status["cause"]) == ("stuck", "release_stock: no answer")
-    shown = step(status, "reserve_stock")
-    assert (shown["state"], shown["item"]) == ("stuck", "release_stock/x")
-
-
-def test_a_stuck_saga_compensates_again_when_it_is_resumed() -> None:
-    log = stuck_log()
-    assert log.hears(resumed("release_stock"), DESK, "retry")["state"] == "compensating"
-    log.hears(StockReleased(saga_id=SAGA), STORE, "order.stock.reserved")
-    assert log.settles(*EVERYBODY)["state"] == "expired"
-
-
-@pytest.mark.parametrize(
-    ("freed", "state"),
-    [
-        (
-            ItemResolved(
-                saga_id=SAGA, participant=STORE, step="release_stock", item="release_stock/x", evidence="ticket 7"
-            ),
-            "undone",
-        ),
-        (
-            ItemSkipped(saga_id=SAGA, participant=STORE, step="release_stock", item="release_stock/x", reason="sold"),
-            "skipped",
-        ),
-    ],
-    ids=["resolved", "skipped"],
-)
-def test_a_stuck_saga_goes_on_when_its_compensation_is_freed(freed: EngineEvent, state: str) -> None:
-    log = stuck_log()
-    status = log.hears(freed, DESK, "free")
-    assert (status["state"], status["cause"]) == ("compensating", None)
-    assert (step(status, "reserve_stock")["state"], step(status, "reserve_stock")["item"]) == (state, None)
-    assert log.settles(*EVERYBODY)["state"] == "expired"
-
-
-def test_a_saga_with_two_stuck_compensations_is_stuck_until_both_are_freed() -> None:
-    log = stuck_log()
-    log.hears(stuck("tear_label"), STORE, "tear_label/x/2", "stuck too")
-    freed = ItemSkipped(saga_id=SAGA, participant=STORE, step="tear_label", item="tear_label/x", reason="torn by hand")
-    status = log.hears(freed, DESK, "free")
-    assert (status["state"], step(status, "print_label")["state"]) == ("stuck", "skipped")
-
-
-def test_a_stuck_compensation_that_is_in_no_build_is_told_of_with_its_item_until_it_is_freed() -> None:
-    log = stuck_log()
-    log.hears(stuck("burn_label"), STORE, "burn_label/x/2", "stuck too")
-    told = step(log.statuses[-1], "burn_label")
-    assert (told["state"], told["participant"], told["item"]) == ("stuck", STORE, "burn_label/x")
-    freed = ItemSkipped(saga_id=SAGA, participant=STORE, step="burn_label", item="burn_label/x", reason="let it be")
-    told = step(log.hears(freed, DESK, "free"), "burn_label")
-    assert (told["state"], told["item"]) == ("skipped", None)
-
-
-def test_a_saga_that_is_held_is_no_longer_held_when_it_fails() -> None:
-    log = Log()
-    log.opens()
-    log.hears(failed("ship_parcel", TILL, "hold"), TILL, "x")
-    status = log.hears(OrderExpired(saga_id=SAGA), DESK, "order.opened")
-    assert status["state"] == "compensating"
-    assert step(status, "ship_parcel")["state"] == "skipped"
-
-
-@pytest.mark.parametrize(
-    ("cause", "state"), [("waits until 2027-01-15T09:00:00.000Z", "waiting"), ("ConnectionError: refused", "delayed")]
-)
-def test_a_step_that_waits_or_backs_off_shows_it(cause: str, state: str) -> None:
-    log = Log()
-    log.opens()
-    status = log.hears(delayed("reserve_stock", cause), STORE, "x")
-    shown = step(status, "reserve_stock")
-    assert (shown["state"], shown["attempts"], shown["item"]) == (state, 2, "reserve_stock/x")
-    assert status["state"] == "running"
-    status = log.hears(RESERVED, STORE, "order.opened")
-    assert (step(status, "reserve_stock")["state"], step(status, "reserve_stock")["item"]) == ("done", None)
 
 
 def test_a_refused_command_changes_no_status() -> None:

@@ -22,7 +22,7 @@ from tests.unit.consumers.runtime.small_saga import (
     OrderExpired,
     StockReleased,
 )
-from tests.unit.consumers.tracker.test_folding import PRINTED, RESERVED, Log, at, failed
+from tests.unit.consumers.tracker.log import PRINTED, RESERVED, Log, at, failed
 
 # print_label: two attempts of 5 s, 0.2 s between them, 10 s of grace; the opening is heard at second 1.
 LABEL_DUE = 1 + 2 * 5 + 0.2 + 10
