@@ -6,8 +6,6 @@ It knows the wire, but neither Kafka nor a clock: `now` is always given. `lane.p
 import logging
 from collections.abc import Iterable
 
-import msgspec
-
 from consumers.runtime import dead_letters
 from consumers.runtime.backlog import Backlog
 from consumers.runtime.barriers import Barriers
@@ -15,10 +13,10 @@ from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, n
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
 from consumers.runtime.journal import Item, Journal
+from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
 from consumers.runtime.pausing import Pauses
-from consumers.runtime.shelf import Shelf
 from consumers.runtime.speaking import outgoing, sayable
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
@@ -39,9 +37,6 @@ CLOSED_RETENTION_SECONDS = 365 * 86_400.0
 # Kafka refuses a state record above 8 MB; what outsiders put among a saga's events must not lead there.
 JOURNAL_BYTES_MAX = 4 * 1024 * 1024
 
-# A decoded journal is heard at once; an encoded one takes a fourth of the memory.
-DECODED_JOURNALS_MAX = 1_000
-
 
 class Ledger(Memory):
     """All journals of one participant's partition. From `decoded_most` on, those that are idle are kept encoded."""
@@ -50,11 +45,10 @@ class Ledger(Memory):
         self, view: View, partition: int, partitions: int, tenant: str, decoded_most: int = DECODED_JOURNALS_MAX
     ) -> None:
         self.view, self.partition, self.partitions, self.tenant = view, partition, partitions, tenant
-        self._decoded_most = decoded_most
-        self.journals: dict[str, Journal] = {}
         self.topics = view.graph.schema.topics
-        self._shelf = Shelf()
-        self._touched: dict[str, None] = {}
+        # Only the door must know of a saga that has ended: it alone could start it anew.
+        self._kept = Journals(decoded_most, keeps_ended=view.is_door)
+        self.journals = self._kept.decoded
         self._hot: dict[str, None] = {}
         self._outgoing: list[Outgoing] = []
         self._timers = Timers()
@@ -78,12 +72,7 @@ class Ledger(Memory):
         return type_in_place(headers) in self.view.of_no_interest
 
     def load(self, key: str, value: bytes | None) -> None:
-        self.journals.pop(key, None)
-        self._shelf.drop(key)
-        if value is not None:
-            journal = msgspec.msgpack.decode(value, type=Journal)
-            if not self._shelf.put(journal, value, len(self.journals) >= self._decoded_most):
-                self.journals[key] = journal
+        self._kept.load(key, value)
 
     def reopen(self, died: bool, now: float) -> None:
         """Called once, after all is loaded: what was running will run again.
@@ -105,7 +94,7 @@ class Ledger(Memory):
                         # by what its neighbours do.
                         item.attempt, item.suspect = item.attempt + item.on_trial, True
                     item.on_trial = False
-                    self._touched[journal.saga_id] = None
+                    self._kept.touch(journal.saga_id)
             if journal.items or journal.is_failing:
                 self._follow(journal, settle(journal, self.view, now), now, touch=False)
 
@@ -201,7 +190,7 @@ class Ledger(Memory):
             self._weigh_all()
 
     def _journal_for(self, heard: Heard) -> Journal:
-        return self.journals.get(heard.saga_id) or self._shelf.journal(heard.saga_id) or journal_for(heard)
+        return self._kept.find(heard.saga_id) or journal_for(heard)
 
     def _item(self, mark: Mark) -> Item | None:
         journal = self.journals.get(mark[0])
@@ -212,8 +201,7 @@ class Ledger(Memory):
         return item.due if item else None
 
     def fire(self, now: float) -> None:
-        for saga_id in self._shelf.forget(now - CLOSED_RETENTION_SECONDS):
-            self._touched[saga_id] = None
+        self._kept.forget(now - CLOSED_RETENTION_SECONDS)
         self._timers.thin(self._due_of)
         for mark in self._timers.fired(now):
             item = self._item(mark)
@@ -307,7 +295,7 @@ class Ledger(Memory):
         owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
         outcome = foregone(journal, self.view, item, owner)
         item.state, item.due, item.started_at = "running", None, now
-        self._touched[journal.saga_id] = None
+        self._kept.touch(journal.saga_id)
         if outcome is not None:
             self._finish(journal, item, outcome, now)
         elif owner is not None:
@@ -349,7 +337,7 @@ class Ledger(Memory):
             touch = True
             self._outgoing += outgoing(journal, self.view, self.partition, utterance, now)
         if touch:
-            self._touched[saga_id] = None
+            self._kept.touch(saga_id)
         is_waiting = saga_id in self._backlog
         if journal.items:
             self._hot[saga_id] = None
@@ -393,7 +381,7 @@ class Ledger(Memory):
         item = self._item(mark)
         if item is not None:
             item.on_trial = item.suspect = False
-            self._touched[mark[0]] = None
+            self._kept.touch(mark[0])
 
     def is_suspect(self, mark: Mark) -> bool:
         item = self._item(mark)
@@ -403,22 +391,10 @@ class Ledger(Memory):
         return bool(self._outgoing)
 
     def is_touched(self) -> bool:
-        return bool(self._touched)
+        return self._kept.is_touched()
 
     def take(self) -> Snapshot:
         """What one transaction writes: all that was said, and every journal touched since the last one."""
-        state: dict[str, bytes | None] = {}
-        for saga_id in self._touched:
-            journal = self.journals.get(saga_id)
-            if journal is None or journal.is_void() or (journal.ended_at() is not None and not self.view.is_door):
-                # Only the door must know of a saga that has ended: it alone could start it anew.
-                self.journals.pop(saga_id, None)
-                self._shelf.drop(saga_id)
-                state[saga_id] = None
-                continue
-            state[saga_id] = encoded = msgspec.msgpack.encode(journal)
-            if self._shelf.put(journal, encoded, len(self.journals) > self._decoded_most):
-                del self.journals[saga_id]
-        said, self._outgoing, self._touched = self._outgoing, [], {}
+        said, self._outgoing = self._outgoing, []
         self._decoded.clear()
-        return Snapshot(said, state)
+        return Snapshot(said, self._kept.take())

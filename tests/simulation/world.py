@@ -12,8 +12,9 @@ import msgspec
 from consumers.runtime.breakers import guarded
 from consumers.runtime.calling import Caller
 from consumers.runtime.graph import Graph
+from consumers.runtime.journals import DECODED_JOURNALS_MAX
 from consumers.runtime.lane import Host, Lane
-from consumers.runtime.ledger import DECODED_JOURNALS_MAX, Ledger
+from consumers.runtime.ledger import Ledger
 from consumers.runtime.memory import Memory
 from consumers.runtime.transport import POSITION_KEY, Position
 from consumers.runtime.view import view_of

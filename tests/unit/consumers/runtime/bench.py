@@ -7,7 +7,8 @@ from typing import Any
 from consumers.runtime.finishing import Broke, Outcome, Spoke
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item, Journal
-from consumers.runtime.ledger import DECODED_JOURNALS_MAX, Ledger
+from consumers.runtime.journals import DECODED_JOURNALS_MAX
+from consumers.runtime.ledger import Ledger
 from consumers.runtime.memory import Work
 from consumers.runtime.view import view_of
 from producers.headers import headers_for, read
