@@ -4,7 +4,7 @@ import json
 from collections import deque
 from typing import Any
 
-from consumers.runtime.finishing import Broke, Outcome, Spoke
+from consumers.runtime.finishing import Broke, Outcome, Spoke, Waits
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.journals import DECODED_JOURNALS_MAX
@@ -15,7 +15,7 @@ from producers.headers import headers_for, read
 from producers.records import Headers, Outgoing, Record
 from schemas.engine import EngineEvent, Settled
 from schemas.message import Event, Message
-from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL, OrderExpired, OrderOpened
+from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL, OrderExpired, OrderOpened, PlaceOrder
 
 SAGA = "o-1"
 BEGIN = 1_800_000_000.0
@@ -199,3 +199,16 @@ def type_in(one: Outgoing) -> str:
 def causation_in(one: Outgoing) -> str:
     """What caused a record that was said."""
     return read(Record(one.topic, one.partition, 0, 0.0, one.key, one.value, one.headers), "").causation
+
+
+def opened_desk() -> Bench:
+    """The door of a saga that is open, and will expire in a minute."""
+    desk = Bench(DESK)
+    desk.hears(PlaceOrder(saga_id=SAGA, item="tulip"), "place")
+    assert desk.starts() == ["place_order"]
+    desk.says("place_order", OrderOpened(saga_id=SAGA))
+    desk.hears_itself()
+    assert desk.starts() == ["expire_order"]
+    desk.ends("expire_order", Waits(BEGIN + 60))
+    desk.hears_itself()
+    return desk
