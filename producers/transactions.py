@@ -12,7 +12,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient, CoordinationType
@@ -54,6 +54,13 @@ FENCED_CODES = (47, 90)
 Batches = dict[tuple[str, int], list[bytes]]
 
 
+class Place(NamedTuple):
+    """Where records were written: the offset of the first, the others follow it; and the time the broker gave them."""
+
+    offset: int
+    at_ms: int
+
+
 class TransactionalProducer:
     """One transactional id. After any exception from `write` it must be closed, and another one started."""
 
@@ -63,6 +70,7 @@ class TransactionalProducer:
         self._coordinator = -1
         self._is_version_2 = False
         self._producer_id = self._epoch = -1
+        self._places: dict[tuple[str, int], Place] = {}
         # How many records each partition has been sent in this epoch.
         self._sequences: dict[tuple[str, int], int] = defaultdict(int)
 
@@ -84,10 +92,16 @@ class TransactionalProducer:
         self._producer_id, self._epoch = response.producer_id, response.producer_epoch
         self._is_version_2 = await has_transactions_version_2(self._client, self._coordinator)
 
-    async def write(self, records: Iterable[Outgoing], commit: bool = True) -> None:
-        """Write all of it in one transaction; when this returns it is committed (or, on request, aborted)."""
+    async def write(self, records: Iterable[Outgoing], commit: bool = True) -> dict[tuple[str, int], Place]:
+        """Write all of it in one transaction; when this returns it is committed (or, on request, aborted).
+
+        Gives the places in those partitions that took all of theirs in one batch, and whose records have the broker's
+        time. Readers of committed records get them once the transaction is marked there, a moment later.
+        """
         async with asyncio.timeout(COMMIT_SECONDS_MAX):
             batches = self._batches(records)
+            in_one = [partition for partition, waiting in batches.items() if len(waiting) == 1]
+            self._places.clear()
             for topic in {topic for topic, _ in batches}:
                 # Returns at once where it is known.
                 await self._client.add_topic(topic)
@@ -98,6 +112,7 @@ class TransactionalProducer:
                 await self._produce({partition: waiting.pop(0) for partition, waiting in batches.items()})
                 batches = {partition: waiting for partition, waiting in batches.items() if waiting}
             await self._end(commit)
+            return {partition: self._places[partition] for partition in in_one if partition in self._places}
 
     def _batches(self, records: Iterable[Outgoing]) -> Batches:
         """Pack the records; one that is larger than a batch has one to itself."""
@@ -161,7 +176,10 @@ class TransactionalProducer:
         by_leader: dict[int, dict[tuple[str, int], bytes]] = defaultdict(dict)
         for partition, batch in batches.items():
             by_leader[self._leader(partition)][partition] = batch
-        await asyncio.gather(*(self._produce_at(leader, some) for leader, some in by_leader.items()))
+        if len(by_leader) == 1:
+            await self._produce_at(*by_leader.popitem())
+        else:
+            await asyncio.gather(*(self._produce_at(leader, some) for leader, some in by_leader.items()))
 
     async def _produce_at(self, leader: int, batches: dict[tuple[str, int], bytes]) -> None:
         while batches:
@@ -173,10 +191,13 @@ class TransactionalProducer:
             )
             response = await self._client.send(leader, request)
             for topic, answers in ((found[0], found[1]) for found in response.topics):
-                for partition, code in ((answer[0], answer[1]) for answer in answers):
+                for partition, code, offset, at_ms in (answer[:4] for answer in answers):
                     with contextlib.suppress(ConcurrentTransactions):
                         _raise(code)
                         del batches[topic, partition]
+                        # -1: the time is the client's.
+                        if at_ms >= 0:
+                            self._places[topic, partition] = Place(offset, at_ms)
             if batches:
                 await asyncio.sleep(BETWEEN_TRANSACTIONS_SECONDS)
 

@@ -13,8 +13,8 @@ from consumers.runtime.transport import Transport
 from producers.describing import transaction_state
 from producers.errors import LaneLost
 from producers.headers import NOOP_TYPE
-from producers.records import Outgoing
-from producers.transactions import TransactionalProducer
+from producers.records import Outgoing, Record
+from producers.transactions import Place, TransactionalProducer
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,13 @@ class KafkaTransport(Transport):
         return {partition.topic: offset for partition, offset in offsets.items()}
 
     async def ends(self) -> dict[str, int]:
-        offsets = await self._questions.end_offsets(list(self._heard.values()))
+        return await self._ends(self._questions)
+
+    async def written(self) -> dict[str, int]:
+        return await self._ends(self._uncommitted)
+
+    async def _ends(self, reader: AIOKafkaConsumer) -> dict[str, int]:
+        offsets = await reader.end_offsets(list(self._heard.values()))
         return {partition.topic: offset for partition, offset in offsets.items()}
 
     def positions(self) -> dict[str, int]:
@@ -136,9 +142,23 @@ class KafkaTransport(Transport):
         topic = self._state.topic
         journals = [Outgoing(topic, self._partition, key.encode(), value) for key, value in state.items()]
         try:
-            await self._producer.write(said + journals)
+            places = await self._producer.write(said + journals)
         except ProducerFenced as fenced:
             raise LaneLost(f"{self._transactional_id} was fenced by another owner") from fenced
+        self._tell_neighbours(said, places)
+
+    def _tell_neighbours(self, said: list[Outgoing], places: dict[tuple[str, int], Place]) -> None:
+        """The lanes of this worker need not wait until what is decided is marked, and fetched."""
+        for partition in self._heard.values():
+            place = places.get(partition)
+            if place is not None:
+                there = [one for one in said if (one.topic, one.partition) == partition]
+                at = place.at_ms / 1000
+                records = [
+                    Record(one.topic, one.partition, offset, at, one.key, one.value, one.headers)
+                    for offset, one in enumerate(there, start=place.offset)
+                ]
+                self._reader.offer(partition, records)
 
     async def close(self) -> None:
         self._close_shares()

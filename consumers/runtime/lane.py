@@ -139,7 +139,10 @@ class Lane:
         self._trials.begin(self.memory, deaths=position.unclean + 1 if position is not None and died else 0)
         if position is not None:
             self.memory.pause(position.paused, position.ends)
-        ends = await self.transport.ends()
+        # A former life without farewell may have heard, and acted upon, what its neighbours had decided and the log
+        # does not show yet.
+        is_clean = position is None or position.clean
+        ends = await (self.transport.ends() if is_clean else self.transport.written())
         self._backlog_ends = ends if died else {}
         self.memory.reopen(died, self.host.clock())
         self._queue.clear()
@@ -233,7 +236,12 @@ class Lane:
                 self._question.start(self._mark(marks))
 
     async def _mark(self, marks: list[Mark]) -> None:
-        self.memory.mark(marks, await self.transport.ends())
+        ends = await self.transport.ends()
+        while any(end < self._offsets[topic] for topic, end in ends.items()):
+            # A neighbour's words are heard before they are marked in the log, and hide those of others until then.
+            await asyncio.sleep(BARRIER_POLL_SECONDS)
+            ends = await self.transport.ends()
+        self.memory.mark(marks, ends)
 
     def _hear(self) -> None:
         now = self.host.clock()

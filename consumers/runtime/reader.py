@@ -1,7 +1,8 @@
 """One consumer for all lanes of a worker that hear the same topics: each record is fetched and unpacked once.
 
 A lane's share of a partition has a position of its own. The consumer stands at the earliest position of those that want
-records, and whoever is further on skips what it has had already.
+records, and whoever is further on skips what it has had already. So a lane's neighbours can be told at once of what it
+has committed: whoever has had all before it need not wait until the log brings it.
 """
 
 import asyncio
@@ -114,6 +115,13 @@ class Reader:
             self.settle(partition)
             shares.remove(share)
             self.aim(partition)
+
+    def offer(self, partition: TopicPartition, records: list[Record]) -> None:
+        """Hand over what was just committed there, in one piece, to those who have had all before it."""
+        offset = records[0].offset
+        for share in list(self._shares.get(partition, ())):
+            if not share.is_paused and share.position == offset:
+                share.hand_over(records)
 
     def stands_at(self, partition: TopicPartition) -> int:
         """The offset that is handed over next, or 0 where that is not known."""

@@ -44,6 +44,9 @@ class Transport(Protocol):
     async def ends(self) -> dict[str, int]:
         """The end of what is committed now, by input topic."""
 
+    async def written(self) -> dict[str, int]:
+        """The end of all that is written now, decided or not, by input topic; `positions` get there."""
+
     def positions(self) -> dict[str, int]:
         """Up to where the inputs have been handed over, markers included, by input topic."""
 
@@ -57,7 +60,10 @@ class Transport(Protocol):
         """Hand over records of these again."""
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
-        """Write all of it in one transaction. Raises if it is not known to be committed."""
+        """Write all of it in one transaction. Raises if it is not known to be committed.
+
+        The lanes of the same worker may be handed what was said as soon as it is decided, before the log shows it.
+        """
 
     async def close(self) -> None:
         """Let go of the connections; never raises."""

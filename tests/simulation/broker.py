@@ -49,8 +49,8 @@ class SimulatedBroker:
         """The partition's log."""
         return self.logs.setdefault((topic, partition), [])
 
-    def append(self, outgoing: Outgoing, transaction: Transaction | None = None) -> int:
-        """Write one record; returns its offset."""
+    def append(self, outgoing: Outgoing, transaction: Transaction | None = None) -> Record:
+        """Write one record; returns it as it will be read."""
         self.mutations += 1
         log = self.log(outgoing.topic, outgoing.partition)
         at = self.loop.time()
@@ -60,7 +60,7 @@ class SimulatedBroker:
         log.append(Entry(record, transaction))
         if transaction is None:
             self.notify()
-        return len(log) - 1
+        return record
 
     def stable_end(self, topic: str, partition: int) -> int:
         """The last stable offset: everything below it is decided, and its markers are written."""
@@ -74,6 +74,10 @@ class SimulatedBroker:
             offset += 1
         self._stable[topic, partition] = offset
         return offset
+
+    def hides(self, topic: str, partitions: int) -> bool:
+        """Whether something was written that is not visible yet."""
+        return any(self.stable_end(topic, index) < len(self.log(topic, index)) for index in range(partitions))
 
     def fetch(self, topic: str, partition: int, position: int) -> tuple[list[Record], int]:
         """Committed records from the position on, and the position after them."""
@@ -114,11 +118,11 @@ class SimulatedBroker:
         if self.epochs[transactional_id] != epoch:
             raise Fenced(transactional_id)
 
-    def write(self, transaction: Transaction, epoch: int, outgoing: Outgoing) -> None:
-        """Write a record inside the transaction."""
+    def write(self, transaction: Transaction, epoch: int, outgoing: Outgoing) -> Record:
+        """Write a record inside the transaction; returns it as it will be read."""
         self.check(transaction.owner, epoch)
         transaction.partitions.add((outgoing.topic, outgoing.partition))
-        self.append(outgoing, transaction)
+        return self.append(outgoing, transaction)
 
     def commit(self, transaction: Transaction, epoch: int) -> None:
         """EndTxn: decided from here on; the markers follow one by one, whoever lives."""

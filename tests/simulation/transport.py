@@ -1,4 +1,8 @@
-"""The lanes' transport over the simulated broker: an await before and after every protocol step."""
+"""The lanes' transport over the simulated broker: an await before and after every protocol step.
+
+As on Kafka, a lane's `neighbours` in its worker are told of what it has committed as soon as that is decided, those of
+them who have heard all before it.
+"""
 
 import asyncio
 import random
@@ -14,9 +18,17 @@ class SimulatedTransport(Transport):
     """One lane's view of the simulated broker; `deliver` is called with what it hears."""
 
     def __init__(
-        self, broker: SimulatedBroker, participant: str, partition: int, inputs: tuple[str, ...], latency: random.Random
+        self,
+        broker: SimulatedBroker,
+        participant: str,
+        partition: int,
+        inputs: tuple[str, ...],
+        latency: random.Random,
+        neighbours: list["SimulatedTransport"],
     ) -> None:
         self.broker, self.inputs, self.partition = broker, inputs, partition
+        self._neighbours = neighbours
+        neighbours.append(self)
         self.state_topic = f"{participant}.state"
         self.transactional_id = f"{participant}.{partition}"
         self.deliver: Callable[[list[Record]], None] = lambda records: None
@@ -51,6 +63,10 @@ class SimulatedTransport(Transport):
         await self._hop()
         return ends
 
+    async def written(self) -> dict[str, int]:
+        await self._hop()
+        return {topic: len(self.broker.log(topic, self.partition)) for topic in self.inputs}
+
     def positions(self) -> dict[str, int]:
         return dict(self._positions)
 
@@ -76,6 +92,14 @@ class SimulatedTransport(Transport):
             await self._hop()
             await asyncio.sleep(self.slow.get(topic, 0.0))
 
+    def offer(self, record: Record) -> None:
+        """Hear what is decided before the log shows it, where it comes next; it may also be missed."""
+        hears = self._pollers and record.topic not in self._paused and record.partition == self.partition
+        misses = self.slow.get(record.topic, 0.0) > 0 or self._latency.random() < 0.3
+        if hears and not misses and self._positions.get(record.topic) == record.offset:
+            self._positions[record.topic] = record.offset + 1
+            self.deliver([record])
+
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         await self._hop()
         try:
@@ -86,13 +110,17 @@ class SimulatedTransport(Transport):
     async def _write(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         transaction = self.broker.begin(self.transactional_id, self._epoch)
         records = [Outgoing(self.state_topic, self.partition, key.encode(), value) for key, value in state.items()]
+        written: list[Record] = []
         for outgoing in said + records:
-            self.broker.write(transaction, self._epoch, outgoing)
+            written.append(self.broker.write(transaction, self._epoch, outgoing))
             if self._latency.random() < 0.3:
                 await self._hop()
         await self._hop()
         self.broker.commit(transaction, self._epoch)
         await self._hop()
+        for record in written:
+            for neighbour in self._neighbours:
+                neighbour.offer(record)
         while not self.broker.is_settled(self.transactional_id):
             await self._hop()
 

@@ -80,11 +80,13 @@ class World:
         host = Host(name, self.loop.time)
         ports, _ = guarded(self.ports, self.loop.time)
         caller = Caller(self.graph, ports, self.loop.time)
+        neighbours: list[SimulatedTransport] = []
         for participant in (*self.graph.participants, self.tracker):
             for partition in range(self.partitions):
                 remember = self._remembering(participant, partition)
+                latency = random.Random(self.random.random())
                 transport = SimulatedTransport(
-                    self.broker, participant, partition, remember().inputs, random.Random(self.random.random())
+                    self.broker, participant, partition, remember().inputs, latency, neighbours
                 )
                 transport.slow = {topic: self.slow.get((participant, topic), 0.0) for topic in transport.inputs}
                 lane = Lane(f"{participant}.{partition}", host, transport, remember, caller)

@@ -20,7 +20,7 @@ from producers import transactions
 from producers.records import Outgoing
 from producers.transactions import BATCH_BYTES_MAX, TransactionalProducer
 
-EVENTS, STATE = "said.events", "said.state"
+EVENTS, STATE, STAMPED = "said.events", "said.state", "said.stamped"
 Make = Callable[[], Awaitable[TransactionalProducer]]
 
 
@@ -105,6 +105,36 @@ async def test_what_is_written_is_there_once_in_order_and_in_every_partition(kaf
     assert await settled(kafka, 100) == numbers
     assert len(await committed(kafka, EVENTS, 1)) == 100
     assert (await committed(kafka, STATE, 1))[-1] == b"99"
+
+
+async def test_where_a_transaction_stands_is_known_as_soon_as_it_is_committed(kafka: str, make: Make) -> None:
+    """Topics whose times are the broker's, as those of events: there the places are what a reader finds."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    if STAMPED not in await admin.list_topics():
+        configs = {"message.timestamp.type": "LogAppendTime"}
+        await admin.create_topics([NewTopic(STAMPED, 1, 1, topic_configs=configs)])
+    await admin.close()
+    producer, where, placed = await make(), TopicPartition(STAMPED, 0), []
+    for number in range(20):
+        texts = [b"%d.%d" % (number, index) for index in range(number % 3 + 1)]
+        said = [Outgoing(STAMPED, 0, b"saga", text) for text in texts]
+        places = await producer.write([*said, event(b"by the client's time")], commit=number % 4 > 0)
+        assert set(places) == {(STAMPED, 0)}
+        if number % 4:
+            place = places[STAMPED, 0]
+            placed += [(place.offset + index, place.at_ms, text) for index, text in enumerate(texts)]
+    large = [Outgoing(STAMPED, 0, b"saga", b"x" * (BATCH_BYTES_MAX - 1_000)) for _ in range(2)]
+    assert await producer.write(large) == {}
+    found: list[tuple[int, int, bytes | None]] = []
+    async with AIOKafkaConsumer(bootstrap_servers=kafka, isolation_level="read_committed") as consumer:
+        consumer.assign([where])
+        consumer.seek(where, placed[0][0])
+        async with asyncio.timeout(20):
+            while len(found) < len(placed):
+                batches = await consumer.getmany(timeout_ms=100)
+                found += [(one.offset, one.timestamp, one.value) for one in batches.get(where, ())]
+    assert found[: len(placed)] == placed
 
 
 async def test_an_aborted_transaction_is_not_there_and_the_next_one_is(kafka: str, make: Make) -> None:

@@ -8,7 +8,8 @@ import pytest
 from consumers.runtime import kafka_transport
 from consumers.runtime.reader import Reader
 from producers.errors import LaneLost
-from producers.records import Outgoing
+from producers.records import Outgoing, Record
+from producers.transactions import Place
 from tests.unit.consumers.runtime.small_saga import STORE
 
 
@@ -53,6 +54,47 @@ async def test_the_no_op_that_settles_a_hanging_transaction_has_a_key(monkeypatc
     )
     await transport.open()
     assert [one.topic for one in written if one.key is None] == []
+
+
+async def test_what_a_lane_has_committed_to_what_it_hears_is_offered_to_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Producer:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        async def start(self) -> None:
+            pass
+
+        async def write(self, records: list[Outgoing]) -> dict[tuple[str, int], Place]:
+            return {("order.events", 0): Place(7, 1_500), ("order.events", 1): Place(3, 1_500)}
+
+    async def settled(*_: Any) -> Any:
+        return "CompleteCommit"
+
+    class Settled(kafka_transport.KafkaTransport):
+        async def _end(self, reader: Any) -> int:
+            return 0
+
+    monkeypatch.setattr(kafka_transport, "TransactionalProducer", Producer)
+    monkeypatch.setattr(kafka_transport, "transaction_state", settled)
+    offered: list[Record] = []
+    reader: Any = SimpleNamespace(offer=lambda partition, records: offered.extend(records), _client=None)
+    transport = Settled(
+        {}, STORE, 0, reader, lambda records: None, lambda: True, reader, reader, ("order.events",), "order.state", ()
+    )
+    await transport.open()
+    said = [
+        Outgoing("order.events", 0, b"saga", b"one", (("ce_type", b"said"),)),
+        Outgoing("order.events", 1, b"other", b"elsewhere"),
+        Outgoing("order.dead", 0, b"saga", b"dead"),
+        Outgoing("order.events", 0, b"saga", b"two"),
+    ]
+    await transport.commit(said, {"position": b"state"})
+    assert offered == [
+        Record("order.events", 0, 7, 1.5, b"saga", b"one", (("ce_type", b"said"),)),
+        Record("order.events", 0, 8, 1.5, b"saga", b"two", ()),
+    ]
 
 
 async def test_a_lane_whose_partition_was_given_away_does_not_go_on() -> None:

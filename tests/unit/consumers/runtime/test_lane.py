@@ -1,6 +1,7 @@
 """A lane: what it holds is bounded, what runs may end when it stops, and an error of its own opens it anew."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -240,6 +241,37 @@ async def test_a_lane_that_is_cancelled_leaves_nothing_running_behind() -> None:
         await asyncio.gather(store.life, return_exceptions=True)
         assert sorted(stopped) == ["print_label", "reserve_stock"]
         assert (places.taken, store.wire.closed) == (0, 1)
+
+
+async def test_a_command_waits_until_the_log_shows_all_that_its_lane_has_heard() -> None:
+    async with Line(DESK, prompt) as desk:
+        desk.hears(*opening())
+        desk.wire.hidden = 1
+        desk.hears(CancelOrder(saga_id="o-1"), "cancel")
+        asked = desk.wire.questions
+        await until(lambda: desk.wire.questions > asked + 3)
+        assert desk.lane.memory.startable(time.time(), 1) == []
+        desk.wire.hidden = 0
+        await until(lambda: not desk.lane.memory.is_waiting() and desk.wire.types)
+
+
+async def test_what_a_dead_lanes_neighbours_had_decided_is_heard_before_anything_starts_again() -> None:
+    bench = Bench(STORE)
+    bench.opens()
+    bench.starts()
+    bench.commit()
+    state = {f"saga/{SAGA}": bench.state[SAGA], POSITION_KEY: msgspec.msgpack.encode(Position({}, owner="a dead one"))}
+    places = Places()
+    store = Line(STORE, endless, places, state)
+    store.wire.stable[EVENTS], store.wire.hidden = 1, 1
+    async with store:
+        await until(lambda: store.wire.heard)
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+        assert (places.taken, store.wire.commits) == (0, 0)
+        store.hears(*opening(2))
+        await until(lambda: places.taken)
+        assert store.wire.heard[EVENTS] == 1
 
 
 def fails_at(number: int) -> Callable[[int], None]:

@@ -233,3 +233,66 @@ async def test_a_poll_that_fails_loses_no_record(consumer: Consumer) -> None:
     await comes_true(lambda: lane.heard == ["a", "b"] and other.heard == ["x"])
     await reader.stop()
     assert share.position == 2
+
+
+def record(offset: int, text: str) -> Record:
+    """What a neighbour has committed there."""
+    return Record(EVENTS.topic, EVENTS.partition, offset, 0.0, None, text.encode(), ())
+
+
+async def test_what_a_neighbour_has_committed_is_heard_at_once_and_not_again_when_the_log_brings_it(
+    consumer: Consumer,
+) -> None:
+    reader, lane = Reader({}), Lane()
+    share = reader.share(EVENTS, 0, lane.take)
+    share.resume()
+    reader.offer(EVENTS, [record(0, "a"), record(1, "b")])
+    assert (lane.heard, share.position) == (["a", "b"], 2)
+    await reader.start()
+    consumer.says("a", "b", "", "c")
+    await comes_true(lambda: lane.heard == ["a", "b", "c"])
+    await reader.stop()
+
+
+async def test_what_does_not_come_next_waits_for_the_log_to_bring_it(consumer: Consumer) -> None:
+    reader, behind, paused, level = Reader({}), Lane(), Lane(), Lane()
+    reader.share(EVENTS, 0, behind.take).resume()
+    reader.share(EVENTS, 1, paused.take)
+    reader.share(EVENTS, 1, level.take).resume()
+    reader.offer(EVENTS, [record(1, "b")])
+    assert (behind.heard, paused.heard, level.heard) == ([], [], ["b"])
+    await reader.start()
+    consumer.says("a", "b")
+    await comes_true(lambda: behind.heard == ["a", "b"])
+    await reader.stop()
+    assert level.heard == ["b"]
+
+
+async def test_a_partition_that_nobody_hears_may_be_offered_something(consumer: Consumer) -> None:
+    reader, lane = Reader({}), Lane()
+    share = reader.share(EVENTS, 0, lane.take)
+    share.resume()
+    share.close()
+    reader.offer(EVENTS, [record(0, "a")])
+    reader.offer(OTHERS, [record(0, "a")])
+    assert lane.heard == []
+
+
+async def test_who_pauses_while_it_is_offered_something_goes_on_behind_it(consumer: Consumer) -> None:
+    reader, full, other = Reader({}), Lane(), Lane()
+
+    def take(records: list[Record]) -> None:
+        full.take(records)
+        share.pause()
+
+    share = reader.share(EVENTS, 0, take)
+    share.resume()
+    reader.share(EVENTS, 0, other.take).resume()
+    consumer.says("a", "b")
+    reader.offer(EVENTS, [record(0, "a")])
+    assert full.heard == ["a"] == other.heard
+    await reader.start()
+    await comes_true(lambda: other.heard == ["a", "b"])
+    share.resume()
+    await comes_true(lambda: full.heard == ["a", "b"])
+    await reader.stop()

@@ -23,11 +23,15 @@ RunItem = Callable[[Work], Awaitable[Outcome]]
 
 
 class Wire:
-    """A transport that keeps what is committed; `before_commit` may raise."""
+    """A transport that keeps what is committed; `before_commit` may raise.
+
+    The last `hidden` records of each topic are written, and perhaps heard, but not visible in the log.
+    """
 
     def __init__(self, inputs: tuple[str, ...], state: dict[str, bytes] | None = None) -> None:
         self.state = state or {POSITION_KEY: msgspec.msgpack.encode(Position({}))}
         self.heard, self.stable = dict.fromkeys(inputs, 0), dict.fromkeys(inputs, 0)
+        self.hidden, self.questions = 0, 0
         self.paused: set[str] = set()
         self.said: list[Outgoing] = []
         self.opened = self.closed = self.commits = 0
@@ -46,6 +50,10 @@ class Wire:
 
     async def ends(self) -> dict[str, int]:
         self.before_ends()
+        self.questions += 1
+        return {topic: end - self.hidden for topic, end in (await self.written()).items()}
+
+    async def written(self) -> dict[str, int]:
         return {topic: max(end, self.heard[topic]) for topic, end in self.stable.items()}
 
     def positions(self) -> dict[str, int]:
