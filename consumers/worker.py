@@ -56,7 +56,17 @@ def roles(
         found.append(Role(name, topics, view.is_door, remember, figures.counted(name, caller)))
     tracker = tracker_of(graph.saga)
     inspector = Inspector(partial(standing_of, settings), host.clock)
-    found.append(Role(tracker, topics, False, lambda partition, _: TrackerLedger(graph, partition, True), inspector))
+    # A status must not be readable before the event it tells of.
+    found.append(
+        Role(
+            tracker,
+            topics,
+            is_door=False,
+            remember=lambda partition, _: TrackerLedger(graph, partition, True),
+            run_item=inspector,
+            told_early=False,
+        )
+    )
     return found
 
 

@@ -25,6 +25,8 @@ ABORTED = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 class KafkaTransport(Transport):
     """One partition index of one participant. `writes` are all partitions its transactions may touch.
 
+    Unless it is `told_early`, it hears what its neighbours have committed only once everybody can read it.
+
     `take` gets what `reader` has of the inputs; `is_ours` tells whether the group still gives the partition to this
     worker. `questions` sees committed records only, `uncommitted` all; both are the participant's, for all its lanes.
     Kafka answers one request of a connection after another: what is asked over the reader's would wait for its long
@@ -44,13 +46,14 @@ class KafkaTransport(Transport):
         inputs: tuple[str, ...],
         state_topic: str,
         writes: tuple[tuple[str, int], ...],
+        told_early: bool = True,
     ) -> None:
         self._connection, self._reader, self._take, self._is_ours = connection, reader, take, is_ours
         self._questions, self._uncommitted = questions, uncommitted
         self._transactional_id = f"{participant}.{partition}"
         self._partition = partition
         self._state = TopicPartition(state_topic, partition)
-        self._writes = writes
+        self._writes, self._told_early = writes, told_early
         self._heard = {topic: TopicPartition(topic, partition) for topic in inputs}
         self._shares: dict[str, Share] = {}
         self._producer: TransactionalProducer | None = None
@@ -120,7 +123,8 @@ class KafkaTransport(Transport):
             raise LaneLost(f"partition {self._partition} is no longer ours")
         self._close_shares()
         self._shares = {
-            topic: self._reader.share(partition, offsets[topic], self._take) for topic, partition in self._heard.items()
+            topic: self._reader.share(partition, offsets[topic], self._take, self._told_early)
+            for topic, partition in self._heard.items()
         }
 
     def pause(self, topics: Sequence[str]) -> None:

@@ -30,13 +30,17 @@ OFFSETS_SHOWN_EVERY_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Role:
-    """What a participant is made of: its name, what it remembers, and who runs its items."""
+    """What a participant is made of: its name, what it remembers, and who runs its items.
+
+    One that is not `told_early` hears what its neighbours have committed only once everybody can read it.
+    """
 
     name: str
     topics: SagaTopics
     is_door: bool
     remember: Callable[[int, int], Memory]
     run_item: RunItem
+    told_early: bool = True
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -133,6 +137,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             self.role.inputs,
             states,
             writes,
+            self.role.told_early,
         )
         lane = Lane(
             f"{name}.{index}",

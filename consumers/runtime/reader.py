@@ -28,8 +28,8 @@ Take = Callable[[list[Record]], None]
 class Share:
     """What one lane hears of one partition, from an offset on; it begins paused. `take` gets records, in order."""
 
-    def __init__(self, reader: "Reader", partition: TopicPartition, offset: int, take: Take) -> None:
-        self._reader, self._partition, self._take = reader, partition, take
+    def __init__(self, reader: "Reader", partition: TopicPartition, offset: int, take: Take, told_early: bool) -> None:
+        self._reader, self._partition, self._take, self.told_early = reader, partition, take, told_early
         self.handed_over = offset
         self.is_paused = True
 
@@ -94,9 +94,9 @@ class Reader:
             await asyncio.gather(self._polling, return_exceptions=True)
         await self._consumer.stop()
 
-    def share(self, partition: TopicPartition, offset: int, take: Take) -> Share:
+    def share(self, partition: TopicPartition, offset: int, take: Take, told_early: bool = True) -> Share:
         """A share of this partition, from `offset` on; the caller resumes it and closes it in the end."""
-        share = Share(self, partition, offset, take)
+        share = Share(self, partition, offset, take, told_early)
         is_new = partition not in self._shares
         self._shares.setdefault(partition, []).append(share)
         if is_new:
@@ -120,7 +120,7 @@ class Reader:
         """Hand over what was just committed there, in one piece, to those who have had all before it."""
         offset = records[0].offset
         for share in list(self._shares.get(partition, ())):
-            if not share.is_paused and share.position == offset:
+            if share.told_early and not share.is_paused and share.position == offset:
                 share.hand_over(records)
 
     def stands_at(self, partition: TopicPartition) -> int:

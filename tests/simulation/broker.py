@@ -75,10 +75,6 @@ class SimulatedBroker:
         self._stable[topic, partition] = offset
         return offset
 
-    def hides(self, topic: str, partitions: int) -> bool:
-        """Whether something was written that is not visible yet."""
-        return any(self.stable_end(topic, index) < len(self.log(topic, index)) for index in range(partitions))
-
     def fetch(self, topic: str, partition: int, position: int) -> tuple[list[Record], int]:
         """Committed records from the position on, and the position after them."""
         end = self.stable_end(topic, partition)

@@ -68,10 +68,7 @@ def tell(story: Story, world: CampaignWorld, kill_at: int | None = None) -> None
         while waiting and waiting[0].when(world):
             turn = waiting.pop(0)
             world.publish(turn.command, SAGA, turn.body, turn.id)
-        if waiting or world.state(SAGA) not in FINAL_STATES or unanswered(world):
-            return False
-        # The tracker, too, is told of what the log does not show yet.
-        return not world.broker.hides(world.topics.events, world.partitions)
+        return not waiting and world.state(SAGA) in FINAL_STATES and not unanswered(world)
 
     world.run_until(ended)
     world.loop.close()

@@ -74,7 +74,8 @@ class TradeWorld(World):
 
     def __init__(self, told: TradeTale, seed: int = 0) -> None:
         self.told, self.changes = told, 0
-        self.due_at = self.cancelled_at = 0.0
+        self.due_at = 0.0
+        self.paid_when_cancelled = False
         self.standing: set[tuple[str, str]] = set()
         self.fails = dict(told.fails)
         super().__init__(trade_graph(), _ports, seed)
@@ -102,7 +103,7 @@ def tell(world: TradeWorld) -> None:
     def ended() -> bool:
         if waiting and waiting[0] in world.types(SAGA):
             waiting.clear()
-            world.cancelled_at = world.loop.time()
+            world.paid_when_cancelled = "trade.price.paid" in world.types(SAGA)
             world.publish("trade.cancel", SAGA, {}, "cancel")
         return not waiting and world.state(SAGA) in FINAL_STATES
 
@@ -122,7 +123,7 @@ def broken(world: TradeWorld) -> Iterator[str]:
     paid_at = said_at.get("trade.price.paid", float("inf"))
     if "trade.expired" in said_at and paid_at < min(world.due_at, said_at["trade.expired"]):
         yield f"expired, and was paid before it was due: {types}"
-    if "trade.cancelled" in said_at and world.told.firm and paid_at < world.cancelled_at:
+    if "trade.cancelled" in said_at and world.told.firm and world.paid_when_cancelled:
         yield f"cancelled, and was paid before anybody asked: {types}"
     if world.said_twice():
         yield f"said twice: {world.said_twice()}"

@@ -1,7 +1,7 @@
 """The lanes' transport over the simulated broker: an await before and after every protocol step.
 
 As on Kafka, a lane's `neighbours` in its worker are told of what it has committed as soon as that is decided, those of
-them who have heard all before it.
+them who have heard all before it; the tracker is not.
 """
 
 import asyncio
@@ -25,10 +25,12 @@ class SimulatedTransport(Transport):
         inputs: tuple[str, ...],
         latency: random.Random,
         neighbours: list["SimulatedTransport"],
+        told_early: bool,
     ) -> None:
         self.broker, self.inputs, self.partition = broker, inputs, partition
         self._neighbours = neighbours
-        neighbours.append(self)
+        if told_early:
+            neighbours.append(self)
         self.state_topic = f"{participant}.state"
         self.transactional_id = f"{participant}.{partition}"
         self.deliver: Callable[[list[Record]], None] = lambda records: None

@@ -85,8 +85,9 @@ class World:
             for partition in range(self.partitions):
                 remember = self._remembering(participant, partition)
                 latency = random.Random(self.random.random())
+                inputs, told_early = remember().inputs, participant != self.tracker
                 transport = SimulatedTransport(
-                    self.broker, participant, partition, remember().inputs, latency, neighbours
+                    self.broker, participant, partition, inputs, latency, neighbours, told_early
                 )
                 transport.slow = {topic: self.slow.get((participant, topic), 0.0) for topic in transport.inputs}
                 lane = Lane(f"{participant}.{partition}", host, transport, remember, caller)

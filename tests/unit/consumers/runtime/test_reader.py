@@ -255,15 +255,16 @@ async def test_what_a_neighbour_has_committed_is_heard_at_once_and_not_again_whe
 
 
 async def test_what_does_not_come_next_waits_for_the_log_to_bring_it(consumer: Consumer) -> None:
-    reader, behind, paused, level = Reader({}), Lane(), Lane(), Lane()
+    reader, behind, paused, level, late = Reader({}), Lane(), Lane(), Lane(), Lane()
     reader.share(EVENTS, 0, behind.take).resume()
     reader.share(EVENTS, 1, paused.take)
     reader.share(EVENTS, 1, level.take).resume()
+    reader.share(EVENTS, 1, late.take, told_early=False).resume()
     reader.offer(EVENTS, [record(1, "b")])
-    assert (behind.heard, paused.heard, level.heard) == ([], [], ["b"])
+    assert (behind.heard, paused.heard, level.heard, late.heard) == ([], [], ["b"], [])
     await reader.start()
     consumer.says("a", "b")
-    await comes_true(lambda: behind.heard == ["a", "b"])
+    await comes_true(lambda: behind.heard == ["a", "b"] and late.heard == ["b"])
     await reader.stop()
     assert level.heard == ["b"]
 
