@@ -97,6 +97,28 @@ async def test_what_a_lane_has_committed_to_what_it_hears_is_offered_to_its_neig
     ]
 
 
+@pytest.mark.parametrize("told_early", [True, False])
+async def test_a_lane_is_told_early_only_where_it_may_be(told_early: bool) -> None:
+    shared: list[bool] = []
+    reader: Any = SimpleNamespace(share=lambda partition, offset, take, told_early: shared.append(told_early))
+    transport = kafka_transport.KafkaTransport(
+        {},
+        STORE,
+        0,
+        reader,
+        lambda records: None,
+        lambda: True,
+        reader,
+        reader,
+        ("order.events",),
+        "order.state",
+        (),
+        told_early,
+    )
+    transport.seek({"order.events": 0})
+    assert shared == [told_early]
+
+
 async def test_a_lane_whose_partition_was_given_away_does_not_go_on() -> None:
     transport = kafka_transport.KafkaTransport(
         {},
