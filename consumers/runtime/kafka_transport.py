@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -156,16 +156,17 @@ class KafkaTransport(Transport):
         for partition in self._heard.values():
             place = places.get(partition)
             if place is not None:
-                there = [one for one in said if (one.topic, one.partition) == partition]
-                at = place.at_ms / 1000
-                records = [
-                    Record(one.topic, one.partition, offset, at, one.key, one.value, one.headers)
-                    for offset, one in enumerate(there, start=place.offset)
-                ]
-                self._reader.offer(partition, records)
+                self._reader.offer(partition, place.offset, _records(said, partition, place))
 
     async def close(self) -> None:
         self._close_shares()
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.close()
+
+
+def _records(said: list[Outgoing], partition: TopicPartition, place: Place) -> Iterator[Record]:
+    """What was said there, as it will be read."""
+    there = (one for one in said if (one.topic, one.partition) == partition)
+    for offset, one in enumerate(there, start=place.offset):
+        yield Record(one.topic, one.partition, offset, place.at_ms / 1000, one.key, one.value, one.headers)

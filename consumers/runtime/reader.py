@@ -8,7 +8,7 @@ has committed: whoever has had all before it need not wait until the log brings 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -116,12 +116,20 @@ class Reader:
             shares.remove(share)
             self.aim(partition)
 
-    def offer(self, partition: TopicPartition, records: list[Record]) -> None:
-        """Hand over what was just committed there, in one piece, to those who have had all before it."""
-        offset = records[0].offset
-        for share in list(self._shares.get(partition, ())):
-            if share.told_early and not share.is_paused and share.position == offset:
-                share.hand_over(records)
+    def offer(self, partition: TopicPartition, offset: int, records: Iterable[Record]) -> None:
+        """Hand over what was just committed there, in one piece from `offset` on, to those who have had all before it.
+
+        Where there is nobody, `records` are not even looked at.
+        """
+        takers = [
+            share
+            for share in self._shares.get(partition, ())
+            if share.told_early and not share.is_paused and share.position == offset
+        ]
+        if takers:
+            there = list(records)
+            for share in takers:
+                share.hand_over(there)
 
     def stands_at(self, partition: TopicPartition) -> int:
         """The offset that is handed over next, or 0 where that is not known."""

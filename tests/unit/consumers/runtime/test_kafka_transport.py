@@ -1,9 +1,11 @@
 """What the lane's transport writes to Kafka, as far as it can be seen without one."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka import TopicPartition
 
 from consumers.runtime import kafka_transport
 from consumers.runtime.reader import Reader
@@ -79,7 +81,12 @@ async def test_what_a_lane_has_committed_to_what_it_hears_is_offered_to_its_neig
     monkeypatch.setattr(kafka_transport, "TransactionalProducer", Producer)
     monkeypatch.setattr(kafka_transport, "transaction_state", settled)
     offered: list[Record] = []
-    reader: Any = SimpleNamespace(offer=lambda partition, records: offered.extend(records), _client=None)
+
+    def offer(partition: TopicPartition, offset: int, records: Iterable[Record]) -> None:
+        assert (tuple(partition), offset) == (("order.events", 0), 7)
+        offered.extend(records)
+
+    reader: Any = SimpleNamespace(offer=offer, _client=None)
     transport = Settled(
         {}, STORE, 0, reader, lambda records: None, lambda: True, reader, reader, ("order.events",), "order.state", ()
     )

@@ -246,7 +246,7 @@ async def test_what_a_neighbour_has_committed_is_heard_at_once_and_not_again_whe
     reader, lane = Reader({}), Lane()
     share = reader.share(EVENTS, 0, lane.take)
     share.resume()
-    reader.offer(EVENTS, [record(0, "a"), record(1, "b")])
+    reader.offer(EVENTS, 0, [record(0, "a"), record(1, "b")])
     assert (lane.heard, share.position) == (["a", "b"], 2)
     await reader.start()
     consumer.says("a", "b", "", "c")
@@ -260,7 +260,7 @@ async def test_what_does_not_come_next_waits_for_the_log_to_bring_it(consumer: C
     reader.share(EVENTS, 1, paused.take)
     reader.share(EVENTS, 1, level.take).resume()
     reader.share(EVENTS, 1, late.take, told_early=False).resume()
-    reader.offer(EVENTS, [record(1, "b")])
+    reader.offer(EVENTS, 1, [record(1, "b")])
     assert (behind.heard, paused.heard, level.heard, late.heard) == ([], [], ["b"], [])
     await reader.start()
     consumer.says("a", "b")
@@ -274,8 +274,8 @@ async def test_a_partition_that_nobody_hears_may_be_offered_something(consumer: 
     share = reader.share(EVENTS, 0, lane.take)
     share.resume()
     share.close()
-    reader.offer(EVENTS, [record(0, "a")])
-    reader.offer(OTHERS, [record(0, "a")])
+    reader.offer(EVENTS, 0, [record(0, "a")])
+    reader.offer(OTHERS, 0, [record(0, "a")])
     assert lane.heard == []
 
 
@@ -290,7 +290,7 @@ async def test_who_pauses_while_it_is_offered_something_goes_on_behind_it(consum
     share.resume()
     reader.share(EVENTS, 0, other.take).resume()
     consumer.says("a", "b")
-    reader.offer(EVENTS, [record(0, "a")])
+    reader.offer(EVENTS, 0, [record(0, "a")])
     assert full.heard == ["a"] == other.heard
     await reader.start()
     await comes_true(lambda: other.heard == ["a", "b"])
