@@ -105,7 +105,8 @@ def tell(world: TradeWorld) -> None:
             waiting.clear()
             world.paid_when_cancelled = "trade.price.paid" in world.types(SAGA)
             world.publish("trade.cancel", SAGA, {}, "cancel")
-        return not waiting and world.state(SAGA) in FINAL_STATES
+        # Too many deaths end it before anybody has a reason to cancel.
+        return world.state(SAGA) in FINAL_STATES
 
     world.run_until(ended)
     until = world.loop.time() + AFTERWARDS_SECONDS
