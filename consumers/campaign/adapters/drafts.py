@@ -33,5 +33,5 @@ class DraftsOnDisk:
             (folder / "copy.json").write_text(json.dumps(whole, ensure_ascii=False, indent=2), "utf-8")
 
         folder = self._shelf.place(key, fill)
-        saved = Copy(**json.loads((folder / "copy.json").read_text("utf-8")))
+        saved = Copy(**json.loads(self._shelf.read(key, "copy.json")))
         return SavedDraft(folder.relative_to(self._home).as_posix(), saved)

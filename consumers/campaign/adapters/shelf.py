@@ -54,11 +54,19 @@ class Shelf:
             _delete(own)
             with suppress(OSError):
                 own.parent.rmdir()
-        if tombstone.exists():
-            raise AlreadyUndone(f"{self._undone.name} {name} was taken back")
+        self._refuse_undone(name)
         # Whatever attempts that were cut off have left behind.
         self._clear(name)
         return target
+
+    def read(self, key: str, file: str) -> str:
+        """The text of a file in the key's folder. Raises AlreadyUndone if `take_back` has removed it."""
+        name = name_of(key)
+        try:
+            return (self.root / name / file).read_text("utf-8")
+        except FileNotFoundError:
+            self._refuse_undone(name)
+            raise
 
     def take_back(self, key: str) -> None:
         """Remove what stands under the key, and let nothing be placed there again. Twice is a success."""
@@ -68,6 +76,10 @@ class Shelf:
         self._clear(name)
         self._move_away(self.root / name, name)
         self._clear(name)
+
+    def _refuse_undone(self, name: str) -> None:
+        if (self._undone / name).exists():
+            raise AlreadyUndone(f"{self._undone.name} {name} was taken back")
 
     def _move_away(self, folder: Path, name: str) -> None:
         # Renamed first, so that nobody sees half of it and nothing can be added while it is being deleted.

@@ -15,9 +15,9 @@ from consumers.campaign.adapters.shelf import Shelf
 from consumers.campaign.ports import AlreadyUndone
 
 KEY = "c1/0123456789abcdef"
-TOUCHES = ("mkdir", "rename", "exists", "touch", "rmdir", "write_text", "is_dir")
+TOUCHES = ("mkdir", "rename", "exists", "touch", "rmdir", "write_text", "read_text", "is_dir")
 # More than the touches of any one call: the last rounds run to the end undisturbed.
-ENOUGH = 24
+ENOUGH = 32
 AUDITED = {"open", "os.mkdir", "os.rename", "os.rmdir", "os.remove", "os.scandir", "shutil.rmtree", "shutil.copyfile"}
 
 
@@ -142,6 +142,23 @@ def test_taking_back_what_was_never_placed_keeps_it_from_being_placed(shelf: She
     with pytest.raises(AlreadyUndone):
         shelf.place(KEY, fill)
     assert placed(shelf) == []
+
+
+def test_what_lies_in_a_folder_can_be_read(shelf: Shelf) -> None:
+    shelf.place(KEY, fill)
+    assert shelf.read(KEY, "second.txt") == "2"
+    with pytest.raises(FileNotFoundError):
+        shelf.read(KEY, "third.txt")
+
+
+@pytest.mark.parametrize("touch", range(1, ENOUGH))
+def test_an_undo_at_any_moment_of_placing_and_reading_shows_the_file_or_says_so(
+    home: Path, shelf: Shelf, touch: int
+) -> None:
+    undo = Shelf(home, "blog", "site/posts")
+    with before_touch(touch, lambda: undo.take_back(KEY)), suppress(AlreadyUndone):
+        shelf.place(KEY, fill)
+        assert shelf.read(KEY, "first.txt") == "1"
 
 
 def test_taking_back_one_key_leaves_the_others(shelf: Shelf) -> None:
