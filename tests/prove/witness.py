@@ -6,7 +6,7 @@ partition.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b, md5
 from pathlib import Path
@@ -149,18 +149,24 @@ def clickhouse_difference(kafka: str, clickhouse: str) -> tuple[int, list[str]]:
     count, differing = 0, []
     for topic in TOPICS:
         for partition in partitions_of(kafka, topic):
-            expected = {_offset(one): md5(_value(one) or b"").digest() for one in records(kafka, topic, partition)}
+            expected = {_offset(one): _digest(_value(one)) for one in records(kafka, topic, partition)}
             count += len(expected)
             rows = client.query(
                 "SELECT _offset, MD5(value) FROM messages WHERE _topic = {t:String} AND _partition = {p:UInt32}",
                 parameters={"t": topic, "p": partition},
                 query_formats={"FixedString": "bytes"},
             ).result_rows
-            for offset, digest in rows:
-                if expected.pop(offset, None) != digest:
-                    differing.append(f"{topic}/{partition}/{offset}: another value, too many, or not in Kafka")
-            differing += [f"{topic}/{partition}/{offset}: not in ClickHouse" for offset in expected]
+            differing += [f"{topic}/{partition}/{words}" for words in unequal(expected, rows)]
     return count, differing
+
+
+def unequal(expected: Mapping[int, bytes | None], rows: Iterable[Sequence[Any]]) -> list[str]:
+    """What is wrong with the rows (offset and digest), given the digests in Kafka; a tombstone's digest is None."""
+    awaited, wrong = dict(expected), []
+    for offset, digest in rows:
+        if offset not in awaited or awaited.pop(offset) != digest:
+            wrong.append(f"{offset}: another value, too many, or not in Kafka")
+    return wrong + [f"{offset}: not in ClickHouse" for offset in awaited]
 
 
 def world_lines(path: Path) -> Iterator[str]:
@@ -177,6 +183,11 @@ def _key(message: Message) -> str:
 def _value(message: Message) -> bytes | None:
     value = message.value()
     return value.encode() if isinstance(value, str) else value
+
+
+def _digest(value: bytes | None) -> bytes | None:
+    """As ClickHouse's MD5 gives it: of a record without a value, such as a no-op's, there is none."""
+    return None if value is None else md5(value).digest()
 
 
 def _offset(message: Message) -> int:

@@ -1,7 +1,7 @@
 """The proof's witness: each thing that may go wrong is seen, and nothing else."""
 
 from tests.prove.errand.words import SCHEMA
-from tests.prove.witness import ALLOWED, UNDOING, Evidence, effects_wrong, lost
+from tests.prove.witness import ALLOWED, UNDOING, Evidence, effects_wrong, lost, unequal
 
 SAGA, OTHER = "e-1", "e-2"
 UNDONE = sorted(UNDOING)[0]
@@ -49,3 +49,16 @@ def test_an_effect_that_stands_for_an_undone_saga_is_seen_and_one_undone_for_a_c
     assert effects_wrong([done, undone, done.replace("buy", "wrap")], {SAGA: "compensated"}) == ["left: e-1 wrap"]
     assert effects_wrong([done, undone], {SAGA: "completed"}) == ["undone: e-1 buy"]
     assert effects_wrong([done, undone], {SAGA: "cancelled"}) == []
+
+
+def test_rows_equal_to_the_records_are_well_a_tombstone_among_them() -> None:
+    assert unequal({1: b"one", 2: None}, [(2, None), (1, b"one")]) == []
+
+
+def test_a_row_too_many_another_value_and_a_missing_row_are_seen() -> None:
+    otherwise = "another value, too many, or not in Kafka"
+    assert unequal({1: b"one"}, [(1, b"one"), (1, b"one")]) == [f"1: {otherwise}"]
+    assert unequal({1: b"one"}, [(1, b"two")]) == [f"1: {otherwise}"]
+    assert unequal({1: b"one"}, [(1, None)]) == [f"1: {otherwise}"]
+    assert unequal({}, [(1, None)]) == [f"1: {otherwise}"]
+    assert unequal({1: b"one", 2: None}, [(1, b"one")]) == ["2: not in ClickHouse"]
