@@ -149,7 +149,7 @@ def clickhouse_difference(kafka: str, clickhouse: str) -> tuple[int, list[str]]:
     count, differing = 0, []
     for topic in TOPICS:
         for partition in partitions_of(kafka, topic):
-            expected = {_offset(one): _digest(_value(one)) for one in records(kafka, topic, partition)}
+            expected = {_offset(one): digest_of(_value(one)) for one in records(kafka, topic, partition)}
             count += len(expected)
             rows = client.query(
                 "SELECT _offset, MD5(value) FROM messages WHERE _topic = {t:String} AND _partition = {p:UInt32}",
@@ -158,6 +158,11 @@ def clickhouse_difference(kafka: str, clickhouse: str) -> tuple[int, list[str]]:
             ).result_rows
             differing += [f"{topic}/{partition}/{words}" for words in unequal(expected, rows)]
     return count, differing
+
+
+def digest_of(value: bytes | None) -> bytes | None:
+    """As ClickHouse's MD5 gives it: of a record without a value, such as a no-op's, there is none."""
+    return None if value is None else md5(value).digest()
 
 
 def unequal(expected: Mapping[int, bytes | None], rows: Iterable[Sequence[Any]]) -> list[str]:
@@ -183,11 +188,6 @@ def _key(message: Message) -> str:
 def _value(message: Message) -> bytes | None:
     value = message.value()
     return value.encode() if isinstance(value, str) else value
-
-
-def _digest(value: bytes | None) -> bytes | None:
-    """As ClickHouse's MD5 gives it: of a record without a value, such as a no-op's, there is none."""
-    return None if value is None else md5(value).digest()
 
 
 def _offset(message: Message) -> int:

@@ -1,7 +1,7 @@
 """The proof's witness: each thing that may go wrong is seen, and nothing else."""
 
 from tests.prove.errand.words import SCHEMA
-from tests.prove.witness import ALLOWED, UNDOING, Evidence, effects_wrong, lost, unequal
+from tests.prove.witness import ALLOWED, UNDOING, Evidence, digest_of, effects_wrong, lost, unequal
 
 SAGA, OTHER = "e-1", "e-2"
 UNDONE = sorted(UNDOING)[0]
@@ -49,6 +49,11 @@ def test_an_effect_that_stands_for_an_undone_saga_is_seen_and_one_undone_for_a_c
     assert effects_wrong([done, undone, done.replace("buy", "wrap")], {SAGA: "compensated"}) == ["left: e-1 wrap"]
     assert effects_wrong([done, undone], {SAGA: "completed"}) == ["undone: e-1 buy"]
     assert effects_wrong([done, undone], {SAGA: "cancelled"}) == []
+
+
+def test_a_record_without_a_value_has_no_digest_and_an_empty_one_has() -> None:
+    assert digest_of(None) is None
+    assert digest_of(b"") == bytes.fromhex("d41d8cd98f00b204e9800998ecf8427e")
 
 
 def test_rows_equal_to_the_records_are_well_a_tombstone_among_them() -> None:
