@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 200
 FAILED_POLL_PAUSE_SECONDS = 0.2
-PARTITION_FETCH_BYTES_MAX = 8 * 1024 * 1024
+# What is fetched at once is unpacked at once: more of it only makes the processor's caches and the collector work.
+PARTITION_FETCH_BYTES_MAX = 256 * 1024
 
 Take = Callable[[list[Record]], None]
 
