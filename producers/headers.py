@@ -50,7 +50,7 @@ PLAIN_NAMES = frozenset(
 TYPE_PLACE = 4
 
 
-class Heard(msgspec.Struct, frozen=True):
+class Heard(msgspec.Struct, frozen=True, gc=False):
     """A record that has a key, a type and a body; the body is not looked into yet."""
 
     type: str

@@ -2,7 +2,7 @@
 
 Every participant folds the same totally ordered log, so all come to the same end without a coordinator. The rules
 stand one by one in `hearing.py` (what a message changes) and `finishing.py` (what an outcome leads to); this module
-has the memory itself.
+has the memory itself. Nothing in it can refer back to what holds it, so the collector of cycles need not look (`gc`).
 """
 
 from hashlib import blake2b
@@ -13,7 +13,7 @@ import msgspec
 ItemState = Literal["joining", "ready", "running", "waiting", "delayed", "held", "stuck"]
 
 
-class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
+class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A message as it stood in the log; `at` is the broker's timestamp in seconds."""
 
     type: str
@@ -24,7 +24,7 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True):
     causation: str = ""
 
 
-class Item(msgspec.Struct, omit_defaults=True):
+class Item(msgspec.Struct, omit_defaults=True, gc=False):
     """One step, or one compensation, on one message.
 
     waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it. `told` is the cause
@@ -50,7 +50,7 @@ class Item(msgspec.Struct, omit_defaults=True):
     started_at: float | None = None
 
 
-class Done(msgspec.Struct, frozen=True, omit_defaults=True):
+class Done(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The outcome of a step that has an undo: the fact it said, or None where nobody knows what it did."""
 
     item: str
@@ -60,7 +60,7 @@ class Done(msgspec.Struct, frozen=True, omit_defaults=True):
     unsure: bool = False
 
 
-class End(msgspec.Struct, frozen=True):
+class End(msgspec.Struct, frozen=True, gc=False):
     """The first end in the log. `failing` ends are undone."""
 
     type: str
@@ -68,7 +68,7 @@ class End(msgspec.Struct, frozen=True):
     failing: bool
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A held or stuck item anywhere in the saga, as the log tells of it; `forward` if it is no compensation."""
 
     participant: str
@@ -76,7 +76,7 @@ class Standing(msgspec.Struct, frozen=True):
     forward: bool = False
 
 
-class Journal(msgspec.Struct, omit_defaults=True):
+class Journal(msgspec.Struct, omit_defaults=True, gc=False):
     """What one participant remembers of one saga."""
 
     saga_id: str
