@@ -2,7 +2,7 @@
 
 `python -m tests.benchmarks.hop.bare BOOTSTRAP`. It has one transactional producer for each partition, as a participant
 has one for each lane, and says for each record one of the same size. It keeps no journal, no position and no promise:
-what it does is the least that could be done.
+what it does is the least that could be done. It fetches as much at once as aiokafka does by itself, which is fastest.
 """
 
 import asyncio
@@ -25,7 +25,6 @@ async def run(bootstrap: str) -> None:
         bootstrap_servers=bootstrap,
         isolation_level="read_committed",
         enable_auto_commit=False,
-        max_partition_fetch_bytes=8 * 1024 * 1024,
     ) as consumer:
         await consumer.seek_to_end()
         producers: dict[int, AIOKafkaProducer] = {}

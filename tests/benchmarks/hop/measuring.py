@@ -14,9 +14,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from consumers.runtime.journal import Journal
+from consumers.runtime.speaking import outgoing
+from consumers.runtime.utterances import Utterance
+from consumers.runtime.view import View, view_of
 from consumers.topics import apply
 from deploy.local.kafka import EmbeddedKafka
-from producers.headers import headers_for
+from producers.headers import traceparent_of
+from producers.records import Outgoing, partition_of
 from producers.settings import Settings
 from tests.benchmarks.figures import Figures, percentile
 from tests.benchmarks.hop.application import WORKER, HopOpened, sagas
@@ -76,9 +81,10 @@ def _flood(
     """Answers per second, from the first record published to the last answer read; and processor time of each."""
     process = psutil.Process(pid)
     reader = _reader(kafka, answers)
+    openings = _openings(number)
     before = process.cpu_times()
     began = time.perf_counter()
-    _publish(kafka, topic, number)
+    _publish(kafka, topic, openings)
     left = number * records_each
     while left:
         found = reader.consume(10_000, timeout=0.02)
@@ -95,14 +101,15 @@ def _at_low_load(kafka: EmbeddedKafka, number: int) -> list[float]:
     """Milliseconds from each record published to its answer read."""
     reader = _reader(kafka, EVENTS, wait_ms=10)
     producer = _producer(kafka)
-    published: dict[bytes, float] = {}
-    answered: dict[bytes, float] = {}
+    openings = _openings(number)
+    published: dict[bytes | None, float] = {}
+    answered: dict[bytes | None, float] = {}
     begin = time.perf_counter()
     while len(answered) < number:
         if len(published) < number and time.perf_counter() >= begin + len(published) / LOW_LOAD_PER_SECOND:
-            key, value, headers = _opening()
-            published[key] = time.perf_counter()
-            producer.produce(EVENTS, value, key, headers=headers)
+            opening = openings[len(published)]
+            published[opening.key] = time.perf_counter()
+            _produce(producer, EVENTS, opening)
             producer.poll(0)
         for message in reader.consume(100, timeout=0.001):
             raw: Any = message
@@ -146,26 +153,29 @@ def _producer(kafka: EmbeddedKafka) -> Producer:
     )
 
 
-def _opening() -> tuple[bytes, bytes, list[tuple[str, str | bytes | None]]]:
-    saga_id = f"hop-{next(_NUMBERS):08d}"
-    opened = HopOpened(saga_id=saga_id, participants=("hop.door", WORKER))
-    headers = headers_for(
-        wire_type="hop.opened",
-        message_id=f"opened/{saga_id}",
-        source="hop.door",
-        saga_id=saga_id,
-        at=time.time(),
-        correlation=saga_id,
-        causation=f"start/{saga_id}",
-        tenant="default",
-    )
-    return saga_id.encode(), opened.model_dump_json(exclude={"saga_id"}).encode(), list(headers)
+def _openings(number: int) -> list[Outgoing]:
+    """As many sagas begun, in the very records in which their door says so."""
+    (hop,) = sagas()
+    door = view_of(hop.graph, hop.graph.door)
+    return [_opening(door, f"hop-{next(_NUMBERS):08d}") for _ in range(number)]
 
 
-def _publish(kafka: EmbeddedKafka, topic: str, number: int) -> None:
+def _opening(door: View, saga_id: str) -> Outgoing:
+    command_id = f"start/{saga_id}"
+    journal = Journal(saga_id, "default", saga_id, traceparent_of(saga_id, command_id))
+    now = time.time()
+    opened = Utterance(HopOpened(saga_id=saga_id), command_id, started_at=now)
+    (record,) = outgoing(journal, door, partition_of(saga_id.encode(), PARTITIONS), opened, now)
+    return record
+
+
+def _publish(kafka: EmbeddedKafka, topic: str, openings: list[Outgoing]) -> None:
     producer = _producer(kafka)
-    for _ in range(number):
-        key, value, headers = _opening()
-        producer.produce(topic, value, key, headers=headers)
+    for opening in openings:
+        _produce(producer, topic, opening)
     if producer.flush(60):
         raise RuntimeError("not every record was written")
+
+
+def _produce(producer: Producer, topic: str, opening: Outgoing) -> None:
+    producer.produce(topic, opening.value, opening.key, opening.partition, headers=list(opening.headers))
