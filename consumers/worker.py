@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from consumers.endpoint import endpoint
 from consumers.kinds import SagaKind
+from consumers.runtime.attempts import watch_attempts
 from consumers.runtime.breakers import Breaker, guarded
 from consumers.runtime.bulkheads import Bulkheads
 from consumers.runtime.calling import Caller
@@ -116,6 +117,7 @@ class Worker:
 
     async def start(self) -> None:
         """See to the topics, and join every group at once. Raises what the cluster answers; may then be tried again."""
+        watch_attempts(asyncio.get_running_loop())
         # The participants bring connections of their own; FastStream opens none beside them.
         broker = KafkaBroker(self._settings.bootstrap_servers, consumer_only=True, apply_types=False, logger=None)
         app = FastStream(broker, logger=None, provider=Provider(), lifespan=self._lifespan)

@@ -1,14 +1,17 @@
 """Where a step's function is called: its arguments are gathered, its end is turned into an outcome."""
 
 import asyncio
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
 from opentelemetry import trace
 
+from consumers.runtime.attempts import ATTEMPT, Attempt
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
 from consumers.runtime.graph import Graph, Recall, Undo
 from consumers.runtime.journal import Fact, Journal, idempotency_key
+from consumers.runtime.lease import Lease, NotOwned
 from consumers.runtime.memory import Work
 from consumers.runtime.promptly import within
 from consumers.runtime.steps import Call, Later
@@ -17,7 +20,11 @@ from producers.errors import DependencyDown
 from producers.telemetry import step_context
 from schemas.message import Event, Message
 
+log = logging.getLogger(__name__)
+
 CAUSE_CHARACTERS_MAX = 2_000
+# A heartbeat a second proves it; until then the item waits, and spends nothing of its budget.
+PROOF_SECONDS = 0.5
 YEAR_3000_SECONDS = 32_503_680_000
 
 
@@ -50,8 +57,23 @@ class Caller:
 
     async def _run(self, work: Work) -> Outcome:
         owner = work.owner
+        attempt = Attempt()
+        token = ATTEMPT.set(attempt)
         try:
-            said = await within(owner.timeout_seconds, owner.function(**self._arguments(work)))
+            return await self._attempted(work)
+        finally:
+            ATTEMPT.reset(token)
+            if not attempt.is_over:
+                log.warning("step.left_something_running", extra={"step": owner.name, "saga_id": work.journal.saga_id})
+                # A second cancellation must not report the end of an attempt that has not ended.
+                await asyncio.shield(attempt.ended())
+
+    async def _attempted(self, work: Work) -> Outcome:
+        owner = work.owner
+        try:
+            said = await within(owner.timeout_seconds, owner.function(**self._arguments(work)), work.lease)
+        except NotOwned:
+            return Blocked("it is not proved that this worker still owns the lane", self._clock() + PROOF_SECONDS)
         except FactMissing as missing:
             return Broke("FactMissing", str(missing), permanent=True)
         except DependencyDown as down:
@@ -96,7 +118,7 @@ class Caller:
         for recall in signature.recalls:
             arguments[recall.parameter] = self._recalled(journal, recall)
         for parameter, kind in signature.ports:
-            arguments[parameter] = self._ports[kind]
+            arguments[parameter] = LeasedPort(self._ports[kind], work.lease)
         if signature.call is not None:
             arguments[signature.call] = Call(
                 key=idempotency_key(journal.saga_id, key_step, item.message.id),
@@ -119,6 +141,19 @@ class Caller:
 
     def _decoded(self, fact: Fact) -> Message:
         return self._graph.schema.messages[fact.type].model_validate_json(fact.body)
+
+
+class LeasedPort:
+    """A port whose methods may only be called while the lease is held; anything else of it is passed on as it is."""
+
+    def __init__(self, port: object, lease: Lease) -> None:
+        self._port, self._lease = port, lease
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._port, name)
+        if callable(found):
+            self._lease.check()
+        return found
 
 
 def _is_asked_to_stop() -> bool:

@@ -67,7 +67,7 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     """Note the outcome of a running item; returns what is to be said. An item that was dropped meanwhile is ignored."""
     if journal.items.get(item.id) is not item:
         return []
-    item.unsure = item.suspect = item.on_trial = False
+    item.suspect = item.on_trial = item.is_alone = False
     owner: Step | Undo | None = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
     if isinstance(outcome, Spoke):
         said = _spoke(journal, view, item, outcome, now)
@@ -103,15 +103,19 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
     step = view.steps.get(item.step)
     if outcome.event is None:
         if not item.undoes and step is not None and step.undo is not None:
-            journal.done.append(Done(item.id, item.step, item.message))
+            journal.done.append(Done(item.id, item.step, item.message, None, item.unknown_until))
         return [command_refused(journal, item, "it leads to nothing now")] if item.command else []
     event = outcome.event
     wire_type = event.wire_type or wire_type_of(event, view.graph.saga)
     said_id = fact_id(journal.saga_id, wire_type, view.participant, causation)
     utterance = Utterance(event, causation, item.attempt, item.started_at, None, outcome.body, said_id)
-    if not item.undoes and step is not None and step.undo is not None and step.undo.fact == wire_type:
-        fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, causation)
-        journal.done.append(Done(item.id, item.step, item.message, fact))
+    if not item.undoes and step is not None and step.undo is not None:
+        if step.undo.fact == wire_type:
+            fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, causation)
+            journal.done.append(Done(item.id, item.step, item.message, fact, item.unknown_until))
+        elif item.unknown_until > now:
+            # It has refused, but an attempt of a former life can still have the effect.
+            journal.done.append(Done(item.id, item.step, item.message, None, item.unknown_until))
     if view.is_door and journal.closed_at is None and wire_type in view.graph.sayers:
         journal.awaiting.append(said_id)
     return [utterance]

@@ -193,9 +193,8 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
         if not owed:
             item_id = f"{step.undo.name}/{last.message.id}"
             item = Item(item_id, step.undo.name, last.message, budget=step.undo.retry.attempts, undoes=last.item)
-            if last.unsure:
-                # The unseen attempt may still be running somewhere; it cannot outlive its timeout.
-                item.state, item.due = "delayed", at + step.timeout_seconds
+            if last.unknown_until > at:
+                item.state, item.due = "delayed", last.unknown_until
             journal.items[item_id] = item
         return []
     journal.has_settled = True
@@ -215,4 +214,4 @@ def drop(journal: Journal, view: View, item: Item) -> None:
     del journal.items[item.id]
     step = view.steps.get(item.step)
     if step is not None and step.undo is not None and not lacks_legs(item, step):
-        journal.done.append(Done(item.id, item.step, item.message, None, item.unsure))
+        journal.done.append(Done(item.id, item.step, item.message, None, item.unknown_until))

@@ -28,8 +28,9 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
     """One step, or one compensation, on one message.
 
     waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it. `told` is the cause
-    that StepDelayed last gave. `unsure`: an attempt began of which nobody in this life saw the end. `suspect`: it was
-    running when a worker died. `on_trial`: it was let start all the same, and would be to blame for another death.
+    that StepDelayed last gave. `unknown_until`: the latest moment at which an attempt whose end this life did not see
+    can still have an effect, in seconds of the broker's clock; 0 where there is none. The last four belong to a step
+    that may kill its worker, see `suspects`.
     """
 
     id: str
@@ -44,20 +45,25 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
     undoes: str | None = None
     cause: str = ""
     told: str = ""
-    unsure: bool = False
+    unknown_until: float = 0.0
+    started_at: float | None = None
     suspect: bool = False
     on_trial: bool = False
-    started_at: float | None = None
+    is_alone: bool = False
+    deaths: int = 0
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The outcome of a step that has an undo: the fact it said, or None where nobody knows what it did."""
+    """The outcome of a step that has an undo: the event it emitted, or None where the step's effect is unknown.
+
+    The undo starts no sooner than `unknown_until`, see `Item`.
+    """
 
     item: str
     step: str
     message: Fact
     fact: Fact | None = None
-    unsure: bool = False
+    unknown_until: float = 0.0
 
 
 class End(msgspec.Struct, frozen=True, gc=False):

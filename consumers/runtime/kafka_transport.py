@@ -8,6 +8,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ProducerFenced
 
+from consumers.runtime.lease import Membership
 from consumers.runtime.reader import Reader, Share, Take
 from consumers.runtime.transport import Transport
 from producers.describing import transaction_state
@@ -28,7 +29,8 @@ class KafkaTransport(Transport):
     Unless it is `told_early`, it hears what its neighbours have committed only once everybody can read it.
 
     `take` gets what `reader` has of the inputs; `is_ours` tells whether the group still gives the partition to this
-    worker. `questions` sees committed records only, `uncommitted` all; both are the participant's, for all its lanes.
+    worker, `membership` how lately the group has proved it. `questions` sees committed records only, `uncommitted` all;
+    both are the participant's, for all its lanes.
     Kafka answers one request of a connection after another: what is asked over the reader's would wait for its long
     poll to end.
     """
@@ -41,6 +43,7 @@ class KafkaTransport(Transport):
         reader: Reader,
         take: Take,
         is_ours: Callable[[], bool],
+        membership: Membership,
         questions: AIOKafkaConsumer,
         uncommitted: AIOKafkaConsumer,
         inputs: tuple[str, ...],
@@ -49,6 +52,7 @@ class KafkaTransport(Transport):
         told_early: bool = True,
     ) -> None:
         self._connection, self._reader, self._take, self._is_ours = connection, reader, take, is_ours
+        self._membership = membership
         self._questions, self._uncommitted = questions, uncommitted
         self._transactional_id = f"{participant}.{partition}"
         self._partition = partition
@@ -157,6 +161,9 @@ class KafkaTransport(Transport):
             place = places.get(partition)
             if place is not None:
                 self._reader.offer(partition, place.offset, _records(said, partition, place))
+
+    def owns(self) -> bool:
+        return self._membership.is_proved()
 
     async def close(self) -> None:
         self._close_shares()

@@ -10,6 +10,7 @@ while one is under way, and what they lead to is in the next one.
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,11 +19,13 @@ import msgspec
 
 from consumers.runtime.aside import Aside
 from consumers.runtime.finishing import Broke, Outcome
+from consumers.runtime.former_life import Ending, ending_of
+from consumers.runtime.lease import Lease
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Work
 from consumers.runtime.runners import RunItem, Runners
 from consumers.runtime.timers import Mark
 from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, Clock, Position, Transport
-from consumers.runtime.trials import Trials
+from consumers.runtime.trials import Transactions, Trials
 from producers.errors import LaneLost, PositionLost
 from producers.records import Record
 
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 RUNNING_ITEMS_MAX = 1_000
 QUEUED_RECORDS_MAX = 5_000
+HEARD_AT_ONCE = 500
+CAUGHT_UP_AT_ONCE = 2_000
 BACKLOG_BYTES_MAX = 16 * 1024 * 1024
 LOADED_AT_ONCE = 500
 HEARD_COMMIT_SECONDS = 1.0
@@ -46,8 +51,8 @@ FENCED_PAUSE_SECONDS = 1.5
 class Host:
     """What the lanes of one worker share.
 
-    Its life's id, the clock, the room at its dependencies, how long it drains when it stops, and who may commit or run
-    a suspect just now.
+    Its life's id, the room at its dependencies, how long it drains when it stops, and who may commit or run a suspect
+    just now. `clock` tells what people and brokers call the time, `monotonic` measures how long something takes.
     """
 
     life: str
@@ -56,6 +61,7 @@ class Host:
     drain_seconds: float = REVOKED_DRAIN_SECONDS
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
+    monotonic: Clock = time.monotonic
 
 
 class Lane:
@@ -74,7 +80,12 @@ class Lane:
         self._unwanted: tuple[str, ...] = ()
         self._wake = asyncio.Event()
         self._runners = Runners(name, run_item, self._finished)
-        self._trials = Trials(host.suspect, self._wake)
+        self._transactions = Transactions()
+        self._trials = Trials(host.suspect, self._wake, self._transactions)
+        self._lease = Lease(transport.owns)
+        # What the former life has left behind; kept as it is until this one may start something.
+        self._former: Position | None = None
+        self._ending: Ending = "clean"
         # Both end with the lane's life, and an error of theirs ends it.
         self._transaction, self._question = Aside(name, self._wake), Aside(name, self._wake)
         self._offsets: dict[str, int] = {}
@@ -135,24 +146,27 @@ class Lane:
         self.memory = self._remember()
         position = await self._restore()
         self._offsets = await self._start_offsets(position)
-        died = position is not None and not position.clean and position.owner != self.host.life
-        self._trials.begin(self.memory, deaths=position.unclean + 1 if position is not None and died else 0)
+        self._former, self._ending = position, ending_of(position, self.host.life)
+        unclean = position.unclean if position is not None and self._ending != "clean" else 0
+        self._trials.begin(self.memory, deaths=unclean + (self._ending == "crashed"))
         if position is not None:
             self.memory.pause(position.paused, position.ends)
         # A former life without farewell may have heard, and acted upon, what its neighbours had decided and the log
         # does not show yet.
-        is_clean = position is None or position.clean
-        ends = await (self.transport.ends() if is_clean else self.transport.written())
-        self._backlog_ends = ends if died else {}
-        self.memory.reopen(died, self.host.clock())
+        ends = await (self.transport.ends() if self._ending == "clean" else self.transport.written())
+        self._backlog_ends = ends
+        self.memory.reopen(self._ending, self.host.clock())
         self._queue.clear()
         self.transport.seek(self._offsets)
         self.is_live, self.is_full, self._unwanted = True, False, ()
-        self._opened_at = self.host.clock()
+        self._opened_at = self.host.monotonic()
+        self._lease = Lease(self.transport.owns)
         self.transport.resume(self.memory.inputs)
-        await self._catch_up(ends)
+        await self._catch_up()
+        if not self._stopping:
+            self._former = None
         await self._commit()
-        log.info("lane.open", extra={"lane": self.name, "died": died, "offsets": self._offsets})
+        log.info("lane.open", extra={"lane": self.name, "ending": self._ending, "offsets": self._offsets})
 
     async def _restore(self) -> Position | None:
         """Load what the state topic has of each saga in the end; what was overwritten is not even decoded."""
@@ -189,13 +203,24 @@ class Lane:
                 )
         return offsets
 
-    async def _catch_up(self, ends: dict[str, int]) -> None:
-        """Hear the backlog before anything starts, as far as there is room for it: an end may stand in it."""
+    async def _catch_up(self) -> None:
+        """Hear the backlog before anything starts, as far as there is room for it: an end may stand in it.
+
+        It is committed in slices, so that neither a transaction nor the memory grows with the backlog.
+        """
+        heard = 0
         while True:
-            self._hear()
-            if self._stopping or self.is_full or all(self._offsets[topic] >= end for topic, end in ends.items()):
+            heard += self._hear()
+            if self._stopping or self.is_full or self._is_caught_up():
                 return
+            if heard >= CAUGHT_UP_AT_ONCE:
+                heard = 0
+                await self._commit()
             await self._wait(BARRIER_POLL_SECONDS)
+
+    def _is_caught_up(self) -> bool:
+        """Whether all is read that stood in the inputs when the lane was opened."""
+        return all(self._offsets[topic] >= end for topic, end in self._backlog_ends.items())
 
     async def _live(self) -> None:
         while not self._stopping:
@@ -209,7 +234,7 @@ class Lane:
             works = self.memory.startable(now, RUNNING_ITEMS_MAX - len(self._runners), self.host.room)
             if works:
                 await self._start(works)
-            self._trials.go_on(now - self._opened_at)
+            self._trials.go_on(self.host.monotonic() - self._opened_at)
             if not self._transaction.is_busy and (self.memory.has_news() or self._is_overdue()):
                 self._transaction.start(self._commit())
             await self._wait(self._patience())
@@ -226,6 +251,8 @@ class Lane:
             for work in works:
                 self.host.room.leave(work.owner)
             raise
+        for work in works:
+            work.lease = self._lease
         self._runners.start(works)
 
     def _ask(self) -> None:
@@ -243,18 +270,30 @@ class Lane:
             ends = await self.transport.ends()
         self.memory.mark(marks, ends)
 
-    def _hear(self) -> None:
-        now = self.host.clock()
-        if self._queue:
-            memory, ends, queue = self.memory, self._backlog_ends, self._queue
-            while queue:
-                record = queue.popleft()
-                # What stood in the log when the former life died, it may have begun.
-                memory.hear(record, now, bool(ends) and record.offset < ends[record.topic])
+    def _hear(self) -> int:
+        """Apply what was read, so much at once that the event loop has its turn; returns how many records."""
+        now, heard = self.host.clock(), 0
+        memory, ends, queue = self.memory, self._backlog_ends, self._queue
+        while queue and heard < HEARD_AT_ONCE:
+            record = queue.popleft()
+            heard += 1
+            # The former life may have acted upon what stood in the log when it ended.
+            memory.hear(record, now, self._ending if record.offset < ends.get(record.topic, 0) else "clean")
         self._steer()
-        self._offsets = self._offsets | self.transport.positions()
+        self._offsets = self._offsets | self.transport.positions() | self._queued_from()
         if self._touched_since is None and (self.memory.is_touched() or self._offsets != self._committed):
-            self._touched_since = now
+            self._touched_since = self.host.monotonic()
+        return heard
+
+    def _queued_from(self) -> dict[str, int]:
+        """The first offset of each topic that was handed over and is not applied yet."""
+        found: dict[str, int] = {}
+        for record in self._queue:
+            self._wake.set()
+            found.setdefault(record.topic, record.offset)
+            if len(found) == len(self.memory.inputs):
+                break
+        return found
 
     def _steer(self) -> None:
         """Fetch no more than there is room for; what a lane holds is bounded, whatever the backlog."""
@@ -272,7 +311,7 @@ class Lane:
             self._unwanted = unwanted
 
     def _is_overdue(self) -> bool:
-        return self._touched_since is not None and self.host.clock() - self._touched_since >= HEARD_COMMIT_SECONDS
+        return self._touched_since is not None and self.host.monotonic() - self._touched_since >= HEARD_COMMIT_SECONDS
 
     def _patience(self) -> float:
         """How long nothing needs to be done, in seconds."""
@@ -282,7 +321,7 @@ class Lane:
         if due is not None:
             waits.append(due - now)
         if self._touched_since is not None and not self._transaction.is_busy:
-            waits.append(self._touched_since + HEARD_COMMIT_SECONDS - now)
+            waits.append(self._touched_since + HEARD_COMMIT_SECONDS - self.host.monotonic())
         if self.memory.is_waiting():
             waits.append(BARRIER_POLL_SECONDS)
         if self.memory.is_held_back():
@@ -309,29 +348,39 @@ class Lane:
             log.exception("lane.could_not_finish", extra={"lane": self.name, "item": work.item.id})
             failed = Broke("CouldNotFinish", repr(error)[:2_000], permanent=True)
             self.memory.finish(work.journal.saga_id, work.item, failed, now)
-        self._touched_since = self._touched_since or now
+        if self._touched_since is None:
+            self._touched_since = self.host.monotonic()
         self._wake.set()
 
-    async def _commit(self, clean: bool = False) -> None:
+    async def _commit(self, clean: bool = False, stopped: bool = False) -> None:
         """Write one transaction, where none is under way; only so many at once in the whole worker."""
         async with self.host.commits:
+            self._transactions.begun += 1
             snapshot = self.memory.take()
             offsets, self._touched_since = dict(self._offsets), None
-            paused, ends = self.memory.paused(), self.memory.ends_of_steps()
-            position = Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends)
+            position = self._position(offsets, clean, stopped)
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
             await self.transport.commit(snapshot.said, state)
             self._committed = offsets
+            self._transactions.committed = self._transactions.begun
+
+    def _position(self, offsets: dict[str, int], clean: bool, stopped: bool) -> Position:
+        paused, ends = self.memory.paused(), self.memory.ends_of_steps()
+        if self._former is not None:
+            # Nothing has started yet: what the former life left unknown is as unknown to the next one.
+            return msgspec.structs.replace(self._former, offsets=offsets, paused=paused, ends=ends)
+        return Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends, stopped)
 
     async def _farewell(self) -> None:
         """Give what is running a moment to end, and note that nothing runs."""
         await self._runners.ended(self._drain_seconds)
         await self._cancel_running()
         await self._transaction.ended()
-        await self._commit(clean=True)
+        await self._commit(clean=self._is_caught_up(), stopped=True)
 
     async def _cancel_running(self) -> None:
+        self._lease.give_back()
         await self._trials.cancel()
         for work in await self._runners.cancel():
             self.host.room.leave(work.owner)

@@ -10,6 +10,7 @@ from consumers.runtime import dead_letters
 from consumers.runtime.backlog import Backlog
 from consumers.runtime.barriers import Barriers
 from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, startable
+from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
 from consumers.runtime.journal import Item, Journal
@@ -74,32 +75,16 @@ class Ledger(Memory):
     def load(self, key: str, value: bytes | None) -> None:
         self._kept.load(key, value)
 
-    def reopen(self, died: bool, now: float) -> None:
-        """Called once, after all is loaded: what was running will run again.
-
-        If the former life `died`, each item that may have been running is a suspect, and waits for `acquit` before it
-        starts again; the death costs an attempt only those that were on trial in that life.
-        """
+    def reopen(self, ending: Ending, now: float) -> None:
+        """Called once, after all is loaded: what the former life was running will run again."""
         for journal in list(self.journals.values()):
-            for item in list(journal.items.values()):
-                if died and item.state in ("delayed", "waiting") and is_due(item, now):
-                    # It may have been started since the last snapshot; the next one will know before it starts.
-                    item.suspect = item.unsure = True
-                # An item that was ready in the last snapshot may have been started right after it.
-                began = item.state == "running" or (item.state == "ready" and not item.suspect)
-                if began and (died or item.state == "running"):
-                    item.state, item.unsure, item.due = "ready", True, None
-                    if died:
-                        # Only who was on trial is to blame: a step that merely runs long must not spend its budget
-                        # by what its neighbours do.
-                        item.attempt, item.suspect = item.attempt + item.on_trial, True
-                    item.on_trial = False
-                    self._kept.touch(journal.saga_id)
+            if assume_begun(journal, self.view, ending, now):
+                self._kept.touch(journal.saga_id)
             if journal.items or journal.is_failing:
                 self._follow(journal, settle(journal, self.view, now), now, touch=False)
 
-    def hear(self, record: Record, now: float, suspects: bool = False) -> None:
-        """Fold one record of an input topic; `suspects` as in `reopen`, for what a former life may have begun."""
+    def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
+        """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
         is_command = record.topic == self.topics.commands
         in_place = type_in_place(record.headers)
         wire_type = in_place.decode(errors="replace") if in_place else type_of(record.headers)
@@ -109,9 +94,9 @@ class Ledger(Memory):
             return
         try:
             if is_command:
-                self._hear_command(record, now, suspects)
+                self._hear_command(record, now, ending)
             else:
-                self._hear_event(record, now, suspects)
+                self._hear_event(record, now, ending)
         except Unreadable as unreadable:
             if self.view.is_door:
                 self._outgoing.append(dead_letters.unreadable(record, self.view, str(unreadable), wire_type, now))
@@ -121,7 +106,7 @@ class Ledger(Memory):
             reason = f"{self.view.participant} could not hear it: {error!r}"
             self._outgoing.append(dead_letters.unreadable(record, self.view, reason, wire_type, now))
 
-    def _hear_event(self, record: Record, now: float, suspects: bool) -> None:
+    def _hear_event(self, record: Record, now: float, ending: Ending) -> None:
         heard = read(record, self.tenant)
         if heard.type not in self.view.kinds:
             raise Unreadable(f"nobody says {heard.type!r} in {self.topics.events}")
@@ -144,21 +129,21 @@ class Ledger(Memory):
             raise Unreadable(f"the saga has more than {JOURNAL_BYTES_MAX} bytes of facts already")
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
-        ready = {item.id for item in journal.items.values() if item.state == "ready"} if suspects else frozenset()
+        ready = frozenset() if ending == "clean" else {one.id for one in journal.items.values() if one.state == "ready"}
         utterances = hear(journal, self.view, fact)
         if journal.is_void() and heard.saga_id not in self.journals:
             return
         self.journals[heard.saga_id] = journal
-        if suspects:
+        if ending != "clean":
             for item in journal.items.values():
                 if item.state == "ready" and item.id not in ready and not item.undoes:
-                    item.suspect = item.unsure = True
+                    mark_begun(item, self.view, ending, now)
         self._decoded[heard.id] = message
         self._follow(journal, utterances, now)
         if journal.items:
             self._backlog.heard(len(body))
 
-    def _hear_command(self, record: Record, now: float, suspects: bool) -> None:
+    def _hear_command(self, record: Record, now: float, ending: Ending) -> None:
         heard = read(record, self.tenant)
         of_bearable_size(heard)
         elsewhere = misplaced(record, heard, self.partitions)
@@ -170,7 +155,8 @@ class Ledger(Memory):
         step = next(iter(self.view.hearers.get(heard.type, ())), None)
         name = step.name if step else heard.type
         message, body = validated(self.view, heard)
-        item = Item(f"{name}/{heard.id}", name, fact_of(heard, body, record.at), command=True, suspect=suspects)
+        item = Item(f"{name}/{heard.id}", name, fact_of(heard, body, record.at), command=True)
+        item.suspect = ending == "crashed"
         item.budget = step.retry.attempts if step else 1
         if heard.id in journal.answered or item.id in journal.items:
             return
@@ -289,8 +275,8 @@ class Ledger(Memory):
         if item.suspect and not self._suspects.may_start((journal.saga_id, item.id)):
             self._backlog.weigh(journal)
             return
-        # Only what has started could be to blame for a death.
-        item.on_trial = item.suspect
+        # Only an item that has started can be the cause of the next crash.
+        item.on_trial, item.is_alone = item.suspect, self._suspects.is_alone((journal.saga_id, item.id))
         self._barriers.used((journal.saga_id, item.id))
         owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
         outcome = foregone(journal, self.view, item, owner)
@@ -371,16 +357,16 @@ class Ledger(Memory):
     def has_suspects(self) -> bool:
         return bool(self._suspects)
 
-    def acquit(self, all_of_them: bool) -> Mark | None:
-        marks = self._suspects.acquit(all_of_them)
+    def try_suspects(self, all_of_them: bool) -> list[Mark]:
+        marks = self._suspects.admit(all_of_them)
         for mark in marks:
             self._hot[mark[0]] = None
-        return marks[0] if marks else None
+        return marks
 
     def release(self, mark: Mark) -> None:
         item = self._item(mark)
         if item is not None:
-            item.on_trial = item.suspect = False
+            item.on_trial = item.suspect = item.is_alone = False
             self._kept.touch(mark[0])
 
     def is_suspect(self, mark: Mark) -> bool:

@@ -5,8 +5,10 @@ from typing import Protocol
 import msgspec
 
 from consumers.runtime.finishing import Outcome
+from consumers.runtime.former_life import Ending
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
+from consumers.runtime.lease import ALWAYS, Lease
 from consumers.runtime.timers import Mark
 from producers.records import Headers, Outgoing, Record
 from schemas.message import Message
@@ -20,12 +22,16 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct):
-    """An item to run, with the step or compensation that owns it; `message` where it is decoded already."""
+    """An item to run, with the step or compensation that owns it; `message` where it is decoded already.
+
+    It may act only while the lane's `lease` is held.
+    """
 
     journal: Journal
     item: Item
     owner: Step | Undo
     message: Message | None = None
+    lease: Lease = ALWAYS
 
 
 class Room(Protocol):
@@ -74,11 +80,11 @@ class Memory(Protocol):
     def load(self, key: str, value: bytes | None) -> None:
         """Take one state record, in order; a later one replaces an earlier one."""
 
-    def reopen(self, died: bool, now: float) -> None:
-        """All is loaded; `died` if the former life ended without a farewell."""
+    def reopen(self, ending: Ending, now: float) -> None:
+        """All is loaded; `ending` is how the lane's former life ended."""
 
-    def hear(self, record: Record, now: float, suspects: bool = False) -> None:
-        """Fold one input record; never raises for what stands in it."""
+    def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
+        """Apply one input record; `ending` is that of a former life that may have read it before."""
 
     def paused(self) -> dict[str, str]:
         """The steps that start no more until somebody resumes them, and why."""
@@ -120,16 +126,16 @@ class Memory(Protocol):
         """Whether items wait for their barrier."""
 
     def has_suspects(self) -> bool:
-        """Whether items wait to be acquitted before they may start."""
+        """Whether suspects wait until they may start."""
 
-    def acquit(self, all_of_them: bool) -> Mark | None:
-        """Let all suspects start, or the most suspicious one, which is returned."""
+    def try_suspects(self, all_of_them: bool) -> list[Mark]:
+        """Let all suspects start, or half of the most suspicious ones; returns those that may start now."""
 
     def release(self, mark: Mark) -> None:
         """The item has run long enough to be above suspicion."""
 
     def is_suspect(self, mark: Mark) -> bool:
-        """Whether the item has not yet ended since it came under suspicion."""
+        """Whether the item is a suspect that has neither ended nor been released."""
 
     def has_news(self) -> bool:
         """Whether something is to be said soon."""

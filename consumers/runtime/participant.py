@@ -11,8 +11,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from consumers.runtime.heartbeats import Heartbeat, proving_heartbeat
 from consumers.runtime.kafka_transport import KafkaTransport
 from consumers.runtime.lane import REVOKED_DRAIN_SECONDS, Host, Lane
+from consumers.runtime.lease import Membership
 from consumers.runtime.memory import Memory
 from consumers.runtime.reader import Reader
 from consumers.runtime.runners import RunItem
@@ -23,6 +25,7 @@ from schemas.topics import SagaTopics, state_topic
 log = logging.getLogger(__name__)
 
 POLL_MS = 1_000
+SESSION_SECONDS = 6
 FAILED_POLL_PAUSE_SECONDS = 0.2
 FAREWELL_SECONDS = 6.0
 OFFSETS_SHOWN_EVERY_SECONDS = 5.0
@@ -61,13 +64,16 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
-            session_timeout_ms=6_000,
+            session_timeout_ms=SESSION_SECONDS * 1_000,
             heartbeat_interval_ms=1_000,
             rebalance_timeout_ms=20_000,
             max_poll_interval_ms=60_000,
         )
         self._questions = AIOKafkaConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)
         self._uncommitted = AIOKafkaConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
+        self._membership = Membership(SESSION_SECONDS)
+        self._heartbeat: Heartbeat | None = None
+        self._first_proof: asyncio.Future[bool] | None = None
         self.lanes: dict[int, Lane] = {}
         self._has_joined = False
         self._lives: dict[int, asyncio.Task[None]] = {}
@@ -112,6 +118,10 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
                 await self._stop_lane(index, 0.0)
             self._start_lane(index, partitions)
         self._has_joined = True
+        if self._heartbeat is None:
+            self._heartbeat = proving_heartbeat(self._consumer, self._membership)
+        # The consumer sends its own first heartbeat a second later; the steps of the lanes would wait for it.
+        self._first_proof = asyncio.ensure_future(self._heartbeat())
         log.info("participant.assigned", extra={"participant": self.role.name, "partitions": sorted(self.lanes)})
 
     def _start_lane(self, index: int, partitions: int) -> None:
@@ -132,6 +142,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             self._reader,
             take,
             lambda: heard in self._consumer.assignment(),
+            self._membership,
             self._questions,
             self._uncommitted,
             self.role.inputs,

@@ -1,4 +1,9 @@
-"""PURE: items that may have killed a worker. They wait until the lane lets them start again, the worst one first."""
+"""PURE: suspects, the items that were running when a worker crashed. They wait until the lane lets them start again.
+
+One of them may crash the next worker as well. After one crash all start again. After several in a row only half of the
+most suspicious ones start at once, those that were running at most of the crashes: so an item that kills its worker is
+alone after log n lives, and spends an attempt of its budget by each crash from then on. The others lose only time.
+"""
 
 from collections.abc import Callable
 
@@ -11,31 +16,37 @@ class Suspects:
 
     def __init__(self, find: Callable[[Mark], Item | None]) -> None:
         self._find = find
-        self._held: dict[Mark, None] = {}
-        self._acquitted: set[Mark] = set()
+        self._waiting: dict[Mark, None] = {}
+        self._admitted: set[Mark] = set()
+        self._alone: Mark | None = None
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._waiting)
 
     def may_start(self, mark: Mark) -> bool:
-        """Whether the item was acquitted; otherwise it is held from here on."""
-        if mark in self._acquitted:
-            self._acquitted.discard(mark)
+        """Return whether the suspect was admitted; otherwise it waits from here on."""
+        if mark in self._admitted:
+            self._admitted.discard(mark)
             return True
-        self._held[mark] = None
+        self._waiting[mark] = None
         return False
 
-    def acquit(self, all_of_them: bool) -> list[Mark]:
-        """Let all of them start, or only the one that was running at the most deaths, which comes first."""
-        if not self._held:
-            return []
-        worst = max(self._held, key=self._deaths)
-        marks = [worst, *(mark for mark in self._held if mark != worst)] if all_of_them else [worst]
-        for mark in marks:
-            del self._held[mark]
-            self._acquitted.add(mark)
-        return marks
+    def is_alone(self, mark: Mark) -> bool:
+        """Return whether the suspect is the only one that was admitted last."""
+        return mark == self._alone
+
+    def admit(self, all_of_them: bool) -> list[Mark]:
+        """Let all of them start, or half of those that were running at most crashes; returns those."""
+        ranked = sorted(self._waiting, key=self._deaths, reverse=True)
+        if not all_of_them:
+            worst = [mark for mark in ranked if self._deaths(mark) == self._deaths(ranked[0])]
+            ranked = worst[: (len(worst) + 1) // 2]
+        for mark in ranked:
+            del self._waiting[mark]
+            self._admitted.add(mark)
+        self._alone = ranked[0] if len(ranked) == 1 and not all_of_them else None
+        return ranked
 
     def _deaths(self, mark: Mark) -> int:
         item = self._find(mark)
-        return item.attempt if item else 0
+        return item.deaths if item else 0

@@ -16,9 +16,10 @@ JOURNAL_PREFIX = "saga/"
 class Position(msgspec.Struct, frozen=True):
     """Up to where the inputs were heard; written with every transaction of the lane.
 
-    `clean` is a farewell: nothing was running. `owner` is the worker's life, `unclean` how many lives in a row ended
-    without farewell; `paused` are the steps that stand still, with their causes, and `ends` tells how the last items of
-    each step have ended (see `pausing`).
+    `clean`: the lane's backlog had been read to its end, and nothing was running. `owner` is the worker's life,
+    `stopped` whether it ended by itself all the same, `unclean` how many lives in a row have crashed. `paused` are the
+    steps that stand still, with their causes, and `ends` tells how the last items of each step have ended (see
+    `pausing`).
     """
 
     offsets: dict[str, int]
@@ -27,6 +28,7 @@ class Position(msgspec.Struct, frozen=True):
     unclean: int = 0
     paused: dict[str, str] = {}
     ends: dict[str, int] = {}
+    stopped: bool = False
 
 
 class Transport(Protocol):
@@ -64,6 +66,9 @@ class Transport(Protocol):
 
         The lanes of the same worker may be handed what was said as soon as it is decided, before the log shows it.
         """
+
+    def owns(self) -> bool:
+        """Whether the lane's ownership was proved so lately that no other worker can have opened the lane since."""
 
     async def close(self) -> None:
         """Let go of the connections; never raises."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from consumers.runtime.finishing import Blocked, Outcome
+from consumers.runtime.former_life import Ending
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
 from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
@@ -86,7 +87,7 @@ class TrackerLedger(Memory):
                 step.said = step.said and sys.intern(step.said)
             self._open[key] = found
 
-    def hear(self, record: Record, now: float, suspects: bool = False) -> None:
+    def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         self._heard_at = record.at
         entry = self._reader.entry(record)
         if entry is None:
@@ -153,7 +154,7 @@ class TrackerLedger(Memory):
         headers, body = self._teller.headers(saga_id, tracked), self._teller.body(saga_id, tracked)
         return Outgoing(self._topics.status, self._partition, saga_id.encode(), body, headers)
 
-    def reopen(self, died: bool, now: float) -> None:
+    def reopen(self, ending: Ending, now: float) -> None:
         for saga_id, closed_at in list(self._closed.items()):
             if closed_at < now - CLOSED_RETENTION_SECONDS:
                 del self._closed[saga_id]
@@ -266,8 +267,8 @@ class TrackerLedger(Memory):
     def has_suspects(self) -> bool:
         return False
 
-    def acquit(self, all_of_them: bool) -> tuple[str, str] | None:
-        return None
+    def try_suspects(self, all_of_them: bool) -> list[tuple[str, str]]:
+        return []
 
     def release(self, mark: tuple[str, str]) -> None:
         return

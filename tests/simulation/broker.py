@@ -44,6 +44,10 @@ class SimulatedBroker:
         self._stable: dict[tuple[str, int], int] = {}
         self.changes = 0
         self.mutations = 0
+        # Which commits fail, by their number: "undecided" ones leave the transaction open, the answer of "decided" ones
+        # is lost.
+        self.commits = 0
+        self.faults: dict[int, str] = {}
 
     def log(self, topic: str, partition: int) -> list[Entry]:
         """The partition's log."""

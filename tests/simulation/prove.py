@@ -20,10 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--story", choices=sorted(tales()), help="run this story only")
     parser.add_argument("--kill-at", type=int, action="append", help="the worker's callback before which it dies")
     parser.add_argument("--overlap", type=int, default=0, help="how long its successor runs beside it, in callbacks")
+    parser.add_argument("--fail", action="append", metavar="NUMBER:FAULT", help="the commit that fails, and how")
     parser.add_argument("--without-mutants", action="store_true", help="leave out the deliberate bugs")
     chosen = parser.parse_args(arguments)
     if chosen.story is not None:
-        return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ()), chosen.overlap))
+        named = [one.partition(":") for one in chosen.fail or ()]
+        faults = tuple((int(number), fault) for number, _, fault in named)
+        return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ()), chosen.overlap, faults))
     proof = proved(chosen.seconds, chosen.seed)
     bugs = [] if chosen.without_mutants else kept()
     caught = found_among(bugs)
@@ -55,7 +58,8 @@ def replayed(schedule: Schedule) -> int:
     _, broken = run(schedule)
     for words in broken:
         print(words, file=sys.stderr)
-    print(json.dumps({"story": schedule.tale, "seed": schedule.seed, "deaths": schedule.deaths, "broken": broken}))
+    told = {"story": schedule.tale, "seed": schedule.seed, "deaths": schedule.deaths, "faults": schedule.faults}
+    print(json.dumps({**told, "broken": broken}))
     return 1 if broken else 0
 
 

@@ -14,6 +14,10 @@ from tests.simulation.world import World
 DEATHS_MOST = 3
 OVERLAP_MOST = 400
 OVERLAP_SHARE = 0.4
+FAULTS = ("undecided", "decided")
+FAULTS_MOST = 4
+FAULTY_SHARE = 0.5
+COMMITS_MOST = 60
 CALLBACKS_MOST = 300_000
 
 
@@ -36,19 +40,22 @@ class Schedule:
     """One run of a tale; the n-th worker dies before its callback number `deaths[n]`, and the one after the last lives.
 
     With an `overlap` each worker's successor starts so many callbacks before it dies: for a while both take themselves
-    for the owner. A schedule and the code together determine every callback of the run.
+    for the owner. `faults` are the commits that fail, see `SimulatedBroker`. A schedule and the code together determine
+    every callback of the run.
     """
 
     tale: str
     seed: int = 0
     deaths: tuple[int, ...] = ()
     overlap: int = 0
+    faults: tuple[tuple[int, str], ...] = ()
 
     def command(self) -> str:
         """How to run it again."""
         deaths = "".join(f" --kill-at {death}" for death in self.deaths)
         overlap = f" --overlap {self.overlap}" if self.overlap else ""
-        return f"python -m tests.simulation.prove --story {self.tale!r} --seed {self.seed}{deaths}{overlap}"
+        faults = "".join(f" --fail {number}:{fault}" for number, fault in self.faults)
+        return f"python -m tests.simulation.prove --story {self.tale!r} --seed {self.seed}{deaths}{overlap}{faults}"
 
 
 def campaign_tales() -> dict[str, Tale]:
@@ -82,7 +89,7 @@ def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
     """Run the schedule; what it breaks of the promises. A world that comes to no end breaks one as well."""
     world = tale.new_world(schedule.seed)
     world.loop.steps_most = CALLBACKS_MOST
-    world.has_zombies = schedule.overlap > 0
+    world.broker.faults = dict(schedule.faults)
     for life, death in enumerate(schedule.deaths, start=1):
         world.loop.kill_at[f"worker-{life}"] = death
         if schedule.overlap:
@@ -126,4 +133,8 @@ def drawn(tale: str, callbacks: int, seed: int) -> Schedule:
     draws = random.Random(f"{tale}/{seed}")
     deaths = [draws.randint(1, max(1, callbacks)) for _ in range(draws.randint(1, DEATHS_MOST))]
     overlap = draws.randint(1, OVERLAP_MOST) if draws.random() < OVERLAP_SHARE else 0
-    return Schedule(tale, seed, tuple(deaths), overlap)
+    faults = tuple(
+        (draws.randint(1, COMMITS_MOST), draws.choice(FAULTS))
+        for _ in range(draws.randint(0, FAULTS_MOST) if draws.random() < FAULTY_SHARE else 0)
+    )
+    return Schedule(tale, seed, tuple(deaths), overlap, faults)

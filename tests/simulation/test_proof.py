@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.simulation.proving import tales
-from tests.simulation.schedules import OVERLAP_MOST, Schedule, broken_by
+from tests.simulation.schedules import COMMITS_MOST, FAULTS, FAULTS_MOST, OVERLAP_MOST, Schedule, broken_by
 from tests.simulation.trying import applies, kept, tried
 
 KEPT = dict(kept())
@@ -22,9 +22,12 @@ CALLBACKS = st.integers(1, 1_500)
     st.integers(0, 1_000_000),
     st.lists(CALLBACKS, max_size=3),
     st.one_of(st.just(0), st.integers(1, OVERLAP_MOST)),
+    st.lists(st.tuples(st.integers(1, COMMITS_MOST), st.sampled_from(FAULTS)), max_size=FAULTS_MOST),
 )
-def test_no_schedule_breaks_a_promise(tale: str, seed: int, deaths: list[int], overlap: int) -> None:
-    schedule = Schedule(tale, seed, tuple(deaths), overlap)
+def test_no_schedule_breaks_a_promise(
+    tale: str, seed: int, deaths: list[int], overlap: int, faults: list[tuple[int, str]]
+) -> None:
+    schedule = Schedule(tale, seed, tuple(deaths), overlap, tuple(faults))
     assert broken_by(tales()[tale], schedule) == [], schedule.command()
 
 

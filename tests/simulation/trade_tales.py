@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from schemas.status import FINAL_STATES
 from tests.simulation.loop import Deadlock
-from tests.simulation.trade import BUYER, DESK, Bell, Far, trade_graph
+from tests.simulation.trade import BUYER, DESK, SELLER, Bell, Far, trade_graph
 from tests.simulation.world import World
 
 SAGA = "t-1"
@@ -17,10 +17,14 @@ AFTERWARDS_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class TradeTale:
-    """How long the far side takes, how slowly who hears the events, when it is due, and when somebody cancels."""
+    """How long the far side takes, how slowly who hears the events, when it is due, and when it is cancelled.
+
+    A repeated call takes as long as the first one, or as long as `again` says.
+    """
 
     name: str
     takes: dict[str, float] = field(default_factory=dict)
+    again: dict[str, float] = field(default_factory=dict)
     slow: dict[str, float] = field(default_factory=dict)
     due_seconds: float = 600.0
     firm: bool = True
@@ -29,14 +33,11 @@ class TradeTale:
 
 
 class FarSide:
-    """Goes on with what it was asked for, whoever dies meanwhile; forgets what it has undone.
-
-    Only where two workers take themselves for the owner it must remember: nobody else can stop the one that is not.
-    """
+    """Goes on with what it was asked for, whichever worker dies meanwhile; forgets what it has undone."""
 
     def __init__(self, world: "TradeWorld") -> None:
         self._world = world
-        self._undone: set[str] = set()
+        self._called: set[str] = set()
 
     async def do(self, what: str, key: str) -> None:
         world = self._world
@@ -46,12 +47,15 @@ class FarSide:
 
     async def _done(self, what: str, key: str, answered: "asyncio.Future[None]") -> None:
         world = self._world
-        await asyncio.sleep(world.told.takes.get(what, 0.0) + world.random.uniform(0.0001, 0.002))
+        takes = world.told.again if key in self._called else {}
+        self._called.add(key)
+        seconds = takes.get(what, world.told.takes.get(what, 0.0))
+        await asyncio.sleep(seconds + world.random.uniform(0.0001, 0.002))
         world.changes += 1
         failed = world.fails.get(what, 0) > 0
         if failed:
             world.fails[what] -= 1
-        elif not (world.has_zombies and key in self._undone):
+        else:
             world.standing.add((what, key))
         if not answered.done():
             if failed:
@@ -62,7 +66,6 @@ class FarSide:
     async def undo(self, what: str, key: str) -> None:
         await asyncio.sleep(self._world.random.uniform(0.0001, 0.002))
         self._world.changes += 1
-        self._undone.add(key)
         self._world.standing.discard((what, key))
 
     async def ring(self) -> None:
@@ -171,6 +174,24 @@ TALES = (
         )
     ),
     TradeTale("trade cancelled while the goods are under way", takes={"goods": 3.0}, cancelled_after="trade.opened"),
+    *(
+        TradeTale(
+            f"trade whose goods are slow at first, and quick when asked again, {number}",
+            takes={"goods": 4.5},
+            again={"goods": 0.05},
+            firm=False,
+            cancelled_after=after,
+        )
+        for number, after in enumerate(("trade.price.paid", "trade.goods.delivered"))
+    ),
+    TradeTale(
+        "trade whose end is read late",
+        takes={"price": 4.6, "goods": 2.5},
+        fails={"goods": 1},
+        slow={SELLER: 4.4},
+        firm=False,
+        cancelled_after="trade.price.paid",
+    ),
     TradeTale(
         "trade cancelled while the goods fail",
         takes={"goods": 0.5},

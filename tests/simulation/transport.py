@@ -34,6 +34,7 @@ class SimulatedTransport(Transport):
         self.state_topic = f"{participant}.state"
         self.transactional_id = f"{participant}.{partition}"
         self.deliver: Callable[[list[Record]], None] = lambda records: None
+        self.is_owned: Callable[[], bool] = lambda: True
         self._latency = latency
         self._epoch = 0
         self._positions: dict[str, int] = {}
@@ -104,12 +105,14 @@ class SimulatedTransport(Transport):
 
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
         await self._hop()
+        self.broker.commits += 1
+        fault = self.broker.faults.get(self.broker.commits, "")
         try:
-            await self._write(said, state)
+            await self._write(said, state, fault)
         except Fenced as fenced:
             raise LaneLost(str(fenced)) from fenced
 
-    async def _write(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+    async def _write(self, said: list[Outgoing], state: dict[str, bytes | None], fault: str) -> None:
         transaction = self.broker.begin(self.transactional_id, self._epoch)
         records = [Outgoing(self.state_topic, self.partition, key.encode(), value) for key, value in state.items()]
         written: list[Record] = []
@@ -118,13 +121,20 @@ class SimulatedTransport(Transport):
             if self._latency.random() < 0.3:
                 await self._hop()
         await self._hop()
+        if fault == "undecided":
+            raise ConnectionError("the partition's leader has moved")
         self.broker.commit(transaction, self._epoch)
+        if fault == "decided":
+            raise ConnectionError("the coordinator does not answer")
         await self._hop()
         for record in written:
             for neighbour in self._neighbours:
                 neighbour.offer(record)
         while not self.broker.is_settled(self.transactional_id):
             await self._hop()
+
+    def owns(self) -> bool:
+        return self.is_owned()
 
     async def close(self) -> None:
         for poller in self._pollers:

@@ -45,7 +45,6 @@ class World:
         self.tracker = f"{graph.saga}.tracker"
         self.topics = graph.schema.topics
         self._replaced: set[str] = set()
-        self.has_zombies = False
         self.loop.on_death = self._restart_later
         self.loop.on_warning = self._replace
         empty = msgspec.msgpack.encode(Position({}, clean=True))
@@ -77,7 +76,7 @@ class World:
         self.loop.spawn(name, self._work(name))
 
     async def _work(self, name: str) -> None:
-        host = Host(name, self.loop.time)
+        host = Host(name, self.loop.time, monotonic=self.loop.time)
         ports, _ = guarded(self.ports, self.loop.time)
         caller = Caller(self.graph, ports, self.loop.time)
         neighbours: list[SimulatedTransport] = []
@@ -92,6 +91,8 @@ class World:
                 transport.slow = {topic: self.slow.get((participant, topic), 0.0) for topic in transport.inputs}
                 lane = Lane(f"{participant}.{partition}", host, transport, remember, caller)
                 transport.deliver = lane.push
+                # The group gives its partitions to a successor only once its lease has run out.
+                transport.is_owned = lambda: name not in self._replaced
                 self.loop.create_task(lane.run())
 
     def _remembering(self, participant: str, partition: int) -> Callable[[], Memory]:

@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any
 
 from consumers.runtime.finishing import Broke, Outcome, Spoke, Waits
+from consumers.runtime.former_life import Ending
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.journals import DECODED_JOURNALS_MAX
@@ -49,12 +50,12 @@ class Bench:
         value: bytes | None,
         headers: Headers,
         at: float | None = None,
-        suspects: bool = False,
+        ending: Ending = "clean",
     ) -> Record:
         """Hand over one record."""
         record = Record(topic, 0, self.offsets[topic], self.now if at is None else at, key, value, headers)
         self.offsets[topic] += 1
-        self.ledger.hear(record, self.now, suspects)
+        self.ledger.hear(record, self.now, ending)
         return record
 
     def hears(
@@ -63,7 +64,7 @@ class Bench:
         message_id: str = "",
         source: str = "",
         at: float | None = None,
-        suspects: bool = False,
+        ending: Ending = "clean",
         **named: Any,
     ) -> Record:
         """Hand over an event or a command where it belongs, as our own producers would write it."""
@@ -80,7 +81,7 @@ class Bench:
         )
         topic = self.topics.events if isinstance(message, Event) else self.topics.commands
         body = message.model_dump_json().encode()
-        return self.hears_record(topic, message.saga_id.encode(), body, headers, at, suspects)
+        return self.hears_record(topic, message.saga_id.encode(), body, headers, at, ending)
 
     def hears_raw(
         self, wire_type: str, value: bytes | None, key: bytes | None = SAGA.encode(), topic: str = ""
@@ -101,7 +102,7 @@ class Bench:
         for name in participants:
             self.hears(Settled(saga_id=SAGA, participant=name, undone=0), f"settled {name}", name)
 
-    def starts(self, acquitted: bool = True) -> list[str]:
+    def starts(self, tried: bool = True) -> list[str]:
         """Fire the timers, pass the barriers, start what may start; returns the names of the steps."""
         self.ledger.fire(self.now)
         marks = self.ledger.unmarked()
@@ -109,8 +110,8 @@ class Bench:
             self.ledger.mark(marks, dict(self.offsets))
         self.ledger.heard_up_to(dict(self.offsets))
         works = self.ledger.startable(self.now, 1_000)
-        if acquitted and self.ledger.has_suspects():
-            self.ledger.acquit(all_of_them=True)
+        if tried and self.ledger.has_suspects():
+            self.ledger.try_suspects(all_of_them=True)
             works += self.ledger.startable(self.now, 1_000)
         for work in works:
             self.running[work.item.step] = work
@@ -150,13 +151,13 @@ class Bench:
             self.hears_record(one.topic, one.key, one.value, one.headers)
         return types
 
-    def reopened(self, died: bool = False) -> "Bench":
+    def reopened(self, ending: Ending = "clean") -> "Bench":
         """Another life: what was committed is restored, what was not is lost."""
         later = Bench(self.participant, self.graph, self.partitions)
         later.now, later.offsets, later.state = self.now, dict(self.offsets), dict(self.state)
         for key, value in self.state.items():
             later.ledger.load(key, value)
-        later.ledger.reopen(died, later.now)
+        later.ledger.reopen(ending, later.now)
         return later
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from consumers.runtime.calling import Caller
+from consumers.runtime.calling import Caller, LeasedPort
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
 from consumers.runtime.journal import Item
 from consumers.runtime.memory import Work
@@ -96,7 +96,7 @@ def test_a_step_is_handed_what_it_hears_what_it_recalls_its_ports_and_its_call()
     assert isinstance(called(work_of(TILL, "charge_card"), charge), Spoke)
     assert found["stock"] == StockReserved(saga_id=SAGA, shelf="B2")
     assert isinstance(found["opened"], OrderOpened)
-    assert found["cards"] is PORTS[Cards]
+    assert isinstance(found["cards"], LeasedPort)
     assert isinstance(found["call"], Call)
     assert (found["call"].attempt, found["call"].tenant, found["call"].message_id) == (1, "acme", "reserved")
     assert found["call"].now == datetime.fromtimestamp(BEGIN, UTC)

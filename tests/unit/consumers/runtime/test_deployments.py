@@ -14,7 +14,7 @@ def without(step: str, bench: Bench) -> Bench:
     later = Bench(bench.participant, replace(bench.graph, steps=steps))
     later.now, later.state, later.offsets = bench.now, dict(bench.state), bench.offsets
     later.ledger.load(SAGA, bench.state[SAGA])
-    later.ledger.reopen(died=False, now=later.now)
+    later.ledger.reopen("clean", now=later.now)
     return later
 
 
@@ -40,7 +40,7 @@ def test_a_compensation_that_is_retried_before_it_is_deployed_again_says_once_mo
     undo_gone = {name: replace(step, undo=None) for name, step in ORDER.steps.items() if name == "print_label"}
     later = Bench(STORE, replace(ORDER, steps=ORDER.steps | undo_gone))
     later.ledger.load(SAGA, store.state[SAGA])
-    later.ledger.reopen(died=False, now=later.now)
+    later.ledger.reopen("clean", now=later.now)
     later.expires()
     later.commit()
     (item,) = later.journal.items
@@ -61,13 +61,13 @@ def test_a_compensation_that_is_retried_when_it_is_deployed_again_is_run() -> No
     undo_gone = {"print_label": replace(ORDER.steps["print_label"], undo=None)}
     without_it = Bench(STORE, replace(ORDER, steps=ORDER.steps | undo_gone))
     without_it.ledger.load(SAGA, store.state[SAGA])
-    without_it.ledger.reopen(died=False, now=without_it.now)
+    without_it.ledger.reopen("clean", now=without_it.now)
     without_it.expires()
     without_it.commit()
     (item,) = without_it.journal.items
     with_it = Bench(STORE)
     with_it.ledger.load(SAGA, without_it.state[SAGA])
-    with_it.ledger.reopen(died=False, now=with_it.now)
+    with_it.ledger.reopen("clean", now=with_it.now)
     assert with_it.starts() == []
     with_it.hears(ItemResumed(saga_id=SAGA, participant=STORE, step="print_label", item=item))
     assert with_it.starts() == ["tear_label"]

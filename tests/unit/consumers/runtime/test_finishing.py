@@ -227,7 +227,7 @@ def test_a_step_that_is_no_longer_deployed_makes_its_saga_stuck_not_its_lane_dea
     later = Bench(STORE, replace(ORDER, steps=steps))
     later.ledger.load(SAGA, store.state[SAGA])
     later.now = store.now + 60
-    later.ledger.reopen(died=False, now=later.now)
+    later.ledger.reopen("clean", now=later.now)
     assert later.starts() == ["reserve_stock"]
     assert later.commit() == ["order.compensation.stuck"]
     assert later.bodies("order.compensation.stuck")[0]["step"] == "print_label"

@@ -169,7 +169,7 @@ def test_a_compensation_that_is_no_longer_deployed_can_be_freed(resolve: bool) -
     later = Bench(STORE, replace(ORDER, steps=ORDER.steps | undo_gone))
     later.now = store.now
     later.ledger.load(SAGA, store.state[SAGA])
-    later.ledger.reopen(died=False, now=later.now)
+    later.ledger.reopen("clean", now=later.now)
     later.hears(answers("release_stock/opening")[0], "freed", DESK)
     assert later.commit() == ["order.compensation.stuck"]
     (stuck,) = later.bodies("order.compensation.stuck")

@@ -60,9 +60,9 @@ def test_an_undo_waits_for_a_join_that_a_former_life_may_have_begun() -> None:
     till.opens()
     till.hears(order.LabelPrinted(saga_id=SAGA))
     till.commit()
-    till = till.reopened(died=True)
-    till.hears(order.CardCharged(saga_id=SAGA), suspects=True)
-    till.hears(order.OrderExpired(saga_id=SAGA), suspects=True)
+    till = till.reopened("crashed")
+    till.hears(order.CardCharged(saga_id=SAGA), ending="crashed")
+    till.hears(order.OrderExpired(saga_id=SAGA), ending="crashed")
     till.hears_settled(DESK, STORE)
     assert till.starts() == []
 

@@ -8,6 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from consumers.runtime import kafka_transport
+from consumers.runtime.lease import Membership
 from consumers.runtime.reader import Reader
 from producers.errors import LaneLost
 from producers.records import Outgoing, Record
@@ -48,6 +49,7 @@ async def test_the_no_op_that_settles_a_hanging_transaction_has_a_key(monkeypatc
         cast("Reader", None),
         lambda records: None,
         lambda: True,
+        Membership(6.0),
         reader(1),
         reader(2),
         ("order.events",),
@@ -88,7 +90,18 @@ async def test_what_a_lane_has_committed_to_what_it_hears_is_offered_to_its_neig
 
     reader: Any = SimpleNamespace(offer=offer, _client=None)
     transport = Settled(
-        {}, STORE, 0, reader, lambda records: None, lambda: True, reader, reader, ("order.events",), "order.state", ()
+        {},
+        STORE,
+        0,
+        reader,
+        lambda records: None,
+        lambda: True,
+        Membership(6.0),
+        reader,
+        reader,
+        ("order.events",),
+        "order.state",
+        (),
     )
     await transport.open()
     said = [
@@ -115,6 +128,7 @@ async def test_a_lane_is_told_early_only_where_it_may_be(told_early: bool) -> No
         reader,
         lambda records: None,
         lambda: True,
+        Membership(6.0),
         reader,
         reader,
         ("order.events",),
@@ -134,6 +148,7 @@ async def test_a_lane_whose_partition_was_given_away_does_not_go_on() -> None:
         cast("Reader", None),
         lambda records: None,
         lambda: False,
+        Membership(6.0),
         cast("Any", None),
         cast("Any", None),
         ("order.events",),

@@ -171,7 +171,7 @@ def test_a_pause_survives_a_reopening_and_still_holds_its_items_unspent() -> Non
     store.commit()
     for _ in range(5):
         causes = store.ledger.paused()
-        store = store.reopened(died=True)
+        store = store.reopened("crashed")
         store.ledger.pause(causes, {})
         assert "reserve_stock" not in store.starts()
         store.commit()
@@ -187,9 +187,9 @@ def test_what_a_paused_step_holds_is_no_suspect_that_others_wait_for() -> None:
     store.says("print_label", LabelPrinted(saga_id="held"))
     store.commit()
     causes = store.ledger.paused()
-    store = store.reopened(died=True)
+    store = store.reopened("crashed")
     store.ledger.pause(causes, {})
-    store.starts(acquitted=False)
+    store.starts(tried=False)
     assert not store.ledger.has_suspects()
 
 

@@ -270,8 +270,8 @@ def test_what_an_undo_says_is_caused_by_the_fact_it_takes_back() -> None:
 
 def test_an_undo_waits_for_an_attempt_that_a_former_life_may_have_begun() -> None:
     store = Bench(STORE)
-    store.hears(OrderOpened(saga_id=SAGA, participants=EVERYBODY), suspects=True)
-    store.hears(OrderExpired(saga_id=SAGA), suspects=True)
+    store.hears(OrderOpened(saga_id=SAGA, participants=EVERYBODY), ending="crashed")
+    store.hears(OrderExpired(saga_id=SAGA), ending="crashed")
     assert store.starts() == []
     assert store.item("tear_label").due == BEGIN + 5
 
@@ -284,8 +284,8 @@ def test_an_undo_waits_for_an_attempt_that_may_have_begun_when_its_backoff_was_o
     store.breaks("print_label")
     store.commit()
     store.now += 60
-    store = store.reopened(died=True)
-    store.hears(OrderExpired(saga_id=SAGA), suspects=True)
+    store = store.reopened("crashed")
+    store.hears(OrderExpired(saga_id=SAGA), ending="crashed")
     assert store.starts() == []
 
 
@@ -309,7 +309,7 @@ def test_an_effect_whose_undo_is_no_longer_deployed_stands_still_visibly() -> No
     graph = flow_with(undos=(release_stock, refund_card))
     after = Bench(STORE, graph)
     after.ledger.load(SAGA, before.state[SAGA])
-    after.ledger.reopen(died=False, now=after.now)
+    after.ledger.reopen("clean", now=after.now)
     after.hears(OrderExpired(saga_id=SAGA))
     after.starts()
     assert "order.participant.settled" not in after.commit()

@@ -1,44 +1,60 @@
-"""Suspects wait until they are acquitted, the one that was running at the most deaths first."""
+"""Suspects wait until they are admitted: half of those that were running at most of the crashes come first."""
 
 from consumers.runtime.journal import Fact, Item
 from consumers.runtime.suspects import Suspects
+from consumers.runtime.timers import Mark
 
 MILD, WORST = ("o-1", "mild"), ("o-2", "worst")
-ITEMS = {
-    mark: Item(mark[1], "print_label", Fact("order.opened", "m", "", b"", 0.0), attempt=attempt)
-    for mark, attempt in ((MILD, 1), (WORST, 3))
-}
 
 
-def test_a_suspect_is_held_until_it_is_acquitted_and_then_starts_once() -> None:
-    suspects = Suspects(ITEMS.get)
-    assert not suspects.may_start(MILD)
+def item(deaths: int) -> Item:
+    return Item("i", "print_label", Fact("order.opened", "m", "", b"", 0.0), deaths=deaths)
+
+
+def suspects_of(deaths: dict[Mark, int]) -> Suspects:
+    """These suspects, which wait; each with the crashes at which it was on trial."""
+    items = {mark: item(count) for mark, count in deaths.items()}
+    suspects = Suspects(items.get)
+    for mark in deaths:
+        assert not suspects.may_start(mark)
+    return suspects
+
+
+def test_a_suspect_waits_until_it_is_admitted_and_then_starts_once() -> None:
+    suspects = suspects_of({MILD: 0})
     assert len(suspects) == 1
-    assert suspects.acquit(all_of_them=True) == [MILD]
+    assert suspects.admit(all_of_them=True) == [MILD]
     assert len(suspects) == 0
     assert suspects.may_start(MILD)
     assert not suspects.may_start(MILD)
 
 
-def test_one_at_a_time_is_the_worst_one_and_the_others_stay() -> None:
-    suspects = Suspects(ITEMS.get)
-    suspects.may_start(MILD)
-    suspects.may_start(WORST)
-    assert suspects.acquit(all_of_them=False) == [WORST]
+def test_those_that_were_on_trial_at_most_crashes_come_first_and_the_others_wait() -> None:
+    suspects = suspects_of({MILD: 1, WORST: 3})
+    assert suspects.admit(all_of_them=False) == [WORST]
     assert not suspects.may_start(MILD)
-    assert suspects.acquit(all_of_them=False) == [MILD]
-    assert suspects.acquit(all_of_them=False) == []
+    assert suspects.admit(all_of_them=False) == [MILD]
+    assert suspects.admit(all_of_them=False) == []
 
 
-def test_when_all_are_acquitted_the_worst_one_comes_first() -> None:
-    suspects = Suspects(ITEMS.get)
-    suspects.may_start(MILD)
-    suspects.may_start(WORST)
-    assert suspects.acquit(all_of_them=True) == [WORST, MILD]
+def test_of_suspects_that_are_alike_half_are_admitted_at_once() -> None:
+    suspects = suspects_of({(f"o-{number}", "i"): 1 for number in range(9)})
+    assert [len(suspects.admit(all_of_them=False)) for _ in range(5)] == [5, 2, 1, 1, 0]
+
+
+def test_only_a_suspect_that_is_admitted_by_itself_is_alone() -> None:
+    suspects = suspects_of({(f"o-{number}", "i"): 1 for number in range(3)})
+    assert not any(suspects.is_alone(mark) for mark in suspects.admit(all_of_them=False))
+    (last,) = suspects.admit(all_of_them=False)
+    assert suspects.is_alone(last)
+    assert not any(one.is_alone(mark) for one in (suspects_of({MILD: 0}),) for mark in one.admit(all_of_them=True))
+
+
+def test_when_all_are_admitted_the_worst_one_comes_first() -> None:
+    assert suspects_of({MILD: 0, WORST: 2}).admit(all_of_them=True) == [WORST, MILD]
 
 
 def test_a_suspect_that_has_ended_meanwhile_does_not_stand_in_the_way() -> None:
-    suspects = Suspects(ITEMS.get)
+    suspects = suspects_of({WORST: 3})
     suspects.may_start(("gone", "gone"))
-    suspects.may_start(WORST)
-    assert suspects.acquit(all_of_them=False) == [WORST]
+    assert suspects.admit(all_of_them=False) == [WORST]

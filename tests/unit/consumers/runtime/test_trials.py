@@ -1,4 +1,4 @@
-"""After one death all suspects run again; after several in a row one at a time, in the whole worker."""
+"""After one crash all suspects run again; after several in a row half of them, in one lane of the worker at a time."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,28 +9,27 @@ import pytest
 from consumers.runtime import trials
 from consumers.runtime.memory import Memory
 from consumers.runtime.timers import Mark
-from consumers.runtime.trials import FORGIVEN_AFTER_SECONDS, Trials
+from consumers.runtime.trials import FORGIVEN_AFTER_SECONDS, Transactions, Trials
 from tests.unit.consumers.runtime.wire import until
 
 
 class Suspected:
-    """As much of a memory as a trial asks for; what was acquitted runs until the test ends it."""
+    """As much of a memory as a trial asks for; what was admitted runs until the test ends it."""
 
     def __init__(self, *names: str) -> None:
         self.held = [(name, "i") for name in names]
         self.running: list[Mark] = []
         self.released: list[Mark] = []
-        self.touched = False
         self.looks = 0
 
     def has_suspects(self) -> bool:
         return bool(self.held)
 
-    def acquit(self, all_of_them: bool) -> Mark | None:
-        count = len(self.held) if all_of_them else 1
+    def try_suspects(self, all_of_them: bool) -> list[Mark]:
+        count = len(self.held) if all_of_them else (len(self.held) + 1) // 2
         started, self.held = self.held[:count], self.held[count:]
         self.running += started
-        return started[0] if started else None
+        return started
 
     def is_suspect(self, mark: Mark) -> bool:
         self.looks += 1
@@ -40,19 +39,16 @@ class Suspected:
         self.running.remove(mark)
         self.released.append(mark)
 
-    def is_touched(self) -> bool:
-        self.looks += 1
-        return self.touched
-
 
 class Court:
     """Trials that end with the test."""
 
     def __init__(self) -> None:
         self.lock, self.open = asyncio.Lock(), list[Trials]()
+        self.transactions = Transactions()
 
     def begin(self, memory: Suspected, deaths: int) -> Trials:
-        trial = Trials(self.lock, asyncio.Event())
+        trial = Trials(self.lock, asyncio.Event(), self.transactions)
         trial.begin(cast("Memory", memory), deaths)
         self.open.append(trial)
         return trial
@@ -72,16 +68,20 @@ async def test_after_one_death_all_suspects_run_again_at_once(court: Court) -> N
     assert len(memory.running) == 3
 
 
-async def test_after_two_deaths_a_suspect_runs_only_when_the_one_before_has_ended(court: Court) -> None:
-    memory = Suspected("a", "b")
+async def test_after_two_crashes_half_run_and_the_others_only_when_these_have_ended(court: Court) -> None:
+    memory = Suspected("a", "b", "c")
     trial = court.begin(memory, deaths=2)
     trial.go_on(0.0)
     await until(lambda: memory.running)
     trial.go_on(0.0)
     await until(lambda: memory.looks > 3)
-    assert memory.running == [("a", "i")]
+    assert memory.running == [("a", "i"), ("b", "i")]
+    memory.running.pop(0)
+    looks = memory.looks
+    await until(lambda: memory.looks > looks + 3)
+    assert memory.held == [("c", "i")]
     memory.running.clear()
-    await until(lambda: memory.running == [("b", "i")])
+    await until(lambda: memory.running == [("c", "i")])
 
 
 async def test_of_two_lanes_of_a_worker_one_tries_a_suspect_at_a_time(court: Court) -> None:
@@ -95,18 +95,20 @@ async def test_of_two_lanes_of_a_worker_one_tries_a_suspect_at_a_time(court: Cou
     await until(lambda: other.running)
 
 
-async def test_a_suspect_that_runs_long_is_above_suspicion_before_the_next_one_starts(
+async def test_a_suspect_that_runs_long_is_released_and_that_is_committed_before_the_next_one_starts(
     court: Court, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trials, "SUSPECT_SECONDS", 0.01)
     memory = Suspected("long", "next")
-    memory.touched = True
+    # A transaction is under way that may have been taken before.
+    court.transactions.begun = 1
     court.begin(memory, deaths=2).go_on(0.0)
     await until(lambda: memory.released == [("long", "i")])
-    looks = memory.looks
-    await until(lambda: memory.looks > looks + 3)
+    court.transactions.committed = 1
+    for _ in range(20):
+        await asyncio.sleep(trials.LOOK_EVERY_SECONDS)
     assert memory.held == [("next", "i")]
-    memory.touched = False
+    court.transactions.begun = court.transactions.committed = 2
     await until(lambda: memory.held == [])
 
 

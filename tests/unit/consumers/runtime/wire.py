@@ -33,6 +33,7 @@ class Wire:
         self.heard, self.stable = dict.fromkeys(inputs, 0), dict.fromkeys(inputs, 0)
         self.hidden, self.questions = 0, 0
         self.paused: set[str] = set()
+        self.is_owned = True
         self.said: list[Outgoing] = []
         self.opened = self.closed = self.commits = 0
         self.before_commit: Callable[[int], None] = lambda number: None
@@ -78,6 +79,9 @@ class Wire:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
+
+    def owns(self) -> bool:
+        return self.is_owned
 
     async def close(self) -> None:
         self.closed += 1

@@ -164,7 +164,7 @@ def test_a_new_life_gives_those_that_were_down_with_it_a_moment() -> None:
     later.offset = log.offset
     for key, value in log.state.items():
         later.tracker.load(key, value)
-    later.tracker.reopen(False, BEGIN + 5_000)
+    later.tracker.reopen("clean", BEGIN + 5_000)
     assert later.wakes(5_001) == {}
     assert later.wakes(5_011)["stalled"]["participant"] == STORE
 
