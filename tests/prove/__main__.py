@@ -11,14 +11,17 @@ from typing import Any
 
 from tests.prove.proof import Findings, proved, tell
 
-NOTHING = {
+NOTHING: dict[str, Any] = {
     "schedules": 0,
     "crash_points": 0,
     "crash_points_covered": 0,
     "violations": 0,
     "mutants": 0,
     "mutants_caught": 0,
+    "mutants_survived": [],
+    "mutant_seed": 0,
 }
+CAUGHT_SHARE_MIN = 0.95
 
 
 def simulated(seconds: float, seed: int) -> dict[str, Any]:
@@ -62,7 +65,8 @@ def main() -> int:
     tell(f"real half: {findings.sagas} sagas, {findings.faults} faults, {findings.records} records")
     told = certificate(simulation, findings)
     print(json.dumps(told))
-    is_whole = told["mutants_caught"] == told["mutants"] and told["crash_points_covered"] == told["crash_points"]
+    is_caught = told["mutants_caught"] >= CAUGHT_SHARE_MIN * told["mutants"]
+    is_whole = is_caught and told["crash_points_covered"] == told["crash_points"]
     return 1 if findings.broken() or told["violations"] or not is_whole else 0
 
 

@@ -31,6 +31,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = itertools.count()
         self._dead: set[str] = set()
+        self.killed: set[str] = set()
         self._coroutines: dict[str | None, list[tuple[Any, contextvars.Context]]] = {}
         self.steps_of: dict[str, int] = {}
         self.kill_at: dict[str, int] = {}
@@ -109,6 +110,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def kill(self, worker: str) -> None:
         """The worker stops at once; nothing of it is run again."""
         self._dead.add(worker)
+        self.killed.add(worker)
         self._end(worker)
         self.on_death(worker)
 

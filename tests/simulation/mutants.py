@@ -1,7 +1,6 @@
 """PURE: every small deliberate bug of a module that can be made without thinking, in the order of its lines."""
 
 import ast
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -41,12 +40,6 @@ def mutants(path: str, text: str) -> Iterator[Mutant]:
                 continue
             if changed != text:
                 yield Mutant(path, kind, node.lineno, changed)  # type: ignore[attr-defined]  # only located nodes change
-
-
-def patch_of(mutant: Mutant, text: str) -> str:
-    """The mutant as a unified patch against the module's text."""
-    before, after = text.splitlines(keepends=True), mutant.text.splitlines(keepends=True)
-    return "".join(difflib.unified_diff(before, after, f"a/{mutant.path}", f"b/{mutant.path}"))
 
 
 def _changes(node: ast.AST) -> Iterator[tuple[str, str]]:

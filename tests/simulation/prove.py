@@ -3,13 +3,16 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
+from tests.simulation.bugs import BUGS
+from tests.simulation.mutating import judged, sampled
 from tests.simulation.proving import Proof, proved, run, tales
 from tests.simulation.schedules import Schedule
-from tests.simulation.trying import TRIED_AT_ONCE, DoesNotApply, Verdict, kept, tried
+from tests.simulation.trying import Verdict
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,40 +25,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--overlap", type=int, default=0, help="how long its successor runs beside it, in callbacks")
     parser.add_argument("--fail", action="append", metavar="NUMBER:FAULT", help="the commit that fails, and how")
     parser.add_argument("--without-mutants", action="store_true", help="leave out the deliberate bugs")
+    parser.add_argument("--mutants", type=int, default=40, help="how many made mutants are tried")
+    parser.add_argument("--mutant-seed", type=int, help="draw the same made mutants again")
     chosen = parser.parse_args(arguments)
     if chosen.story is not None:
         named = [one.partition(":") for one in chosen.fail or ()]
         faults = tuple((int(number), fault) for number, _, fault in named)
         return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ()), chosen.overlap, faults))
     proof = proved(chosen.seconds, chosen.seed)
-    bugs = [] if chosen.without_mutants else kept()
-    caught = found_among(bugs)
-    print(json.dumps(certificate(proof, len(bugs), caught)))
-    return 1 if proof.violations or caught < len(bugs) else 0
+    # The sample is drawn by the clock: a fixed one would come to be caught by construction.
+    seed = time.time_ns() if chosen.mutant_seed is None else chosen.mutant_seed
+    sample = list(islice(sampled(seed), chosen.mutants))
+    written = [] if chosen.without_mutants else judged(list(BUGS), told)
+    made = [] if chosen.without_mutants else judged(sample, told)
+    print(json.dumps(certificate(proof, written, made, seed)))
+    is_proved = not proof.violations and all(verdict.is_caught for verdict in written)
+    return 0 if is_proved else 1
 
 
-def found_among(bugs: list[tuple[str, str]]) -> int:
-    """How many of these deliberate bugs the simulation finds."""
-    caught = 0
-    with ThreadPoolExecutor(TRIED_AT_ONCE) as pool:
-        for name, verdict in zip((name for name, _ in bugs), pool.map(tried_if_it_applies, bugs), strict=True):
-            caught += verdict.is_caught
-            fate = "caught" if verdict.is_caught else "NOT CAUGHT"
-            print(f"{fate} {name} in {verdict.seconds:.1f} s: {verdict.words[:160]}", file=sys.stderr, flush=True)
-    return caught
-
-
-def tried_if_it_applies(bug: tuple[str, str]) -> Verdict:
-    """What became of it; one that no longer applies proves nothing, and so is not caught."""
-    try:
-        return tried(*bug)
-    except DoesNotApply as error:
-        return Verdict(bug[0], False, str(error), 0.0)
+def told(words: str) -> None:
+    """Show how far it is."""
+    print(words, file=sys.stderr, flush=True)
 
 
 def replayed(schedule: Schedule) -> int:
     """Run one schedule again and tell what it breaks."""
-    _, broken = run(schedule)
+    broken = run(schedule).broken
     for words in broken:
         print(words, file=sys.stderr)
     told = {"story": schedule.tale, "seed": schedule.seed, "deaths": schedule.deaths, "faults": schedule.faults}
@@ -63,15 +58,18 @@ def replayed(schedule: Schedule) -> int:
     return 1 if broken else 0
 
 
-def certificate(proof: Proof, mutants: int, caught: int) -> dict[str, Any]:
+def certificate(proof: Proof, written: list[Verdict], made: list[Verdict], seed: int) -> dict[str, Any]:
     """What the last line says."""
+    verdicts = [*written, *made]
     return {
         "schedules": proof.schedules,
-        "crash_points": proof.crash_points,
-        "crash_points_covered": proof.crash_points_covered,
+        "crash_points": len(proof.crash_points),
+        "crash_points_covered": len(proof.crash_points_covered),
         "violations": len(proof.violations),
-        "mutants": mutants,
-        "mutants_caught": caught,
+        "mutants": len(verdicts),
+        "mutants_caught": sum(verdict.is_caught for verdict in verdicts),
+        "mutants_survived": [verdict.name for verdict in verdicts if not verdict.is_caught],
+        "mutant_seed": seed,
         "seeds": [min(proof.seeds), max(proof.seeds)],
     }
 

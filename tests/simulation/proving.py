@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from tests.simulation.loop import Deadlock
-from tests.simulation.schedules import Schedule, Tale, broken_by, calm_run, campaign_tales, drawn, trade_tales
+from tests.simulation.schedules import Run, Schedule, Tale, calm_run, campaign_tales, drawn, run_of, trade_tales
 
 WORKERS = 2
 SHOWN_EVERY_SECONDS = 5.0
@@ -20,18 +20,21 @@ class Proof:
     """What was explored, and what was found."""
 
     schedules: int = 0
-    crash_points: int = 0
-    crash_points_covered: int = 0
+    crash_points: set[tuple[str, int]] = field(default_factory=set)
+    crash_points_covered: set[tuple[str, int]] = field(default_factory=set)
     seeds: set[int] = field(default_factory=set)
     violations: list[tuple[Schedule, list[str]]] = field(default_factory=list)
 
-    def note(self, schedule: Schedule, broken: list[str]) -> None:
+    def note(self, run: Run) -> None:
         """Count one run."""
         self.schedules += 1
-        self.seeds.add(schedule.seed)
-        if broken:
-            self.violations.append((schedule, broken))
-            print(f"VIOLATION {schedule.command()}\n  {broken}", file=sys.stderr, flush=True)
+        self.seeds.add(run.schedule.seed)
+        if len(run.schedule.deaths) == 1 and not run.schedule.faults and not run.schedule.overlap:
+            points = {(run.schedule.tale, death) for death in run.died_at}
+            self.crash_points_covered |= points & self.crash_points
+        if run.broken:
+            self.violations.append((run.schedule, run.broken))
+            print(f"VIOLATION {run.schedule.command()}\n  {run.broken}", file=sys.stderr, flush=True)
 
 
 @cache
@@ -40,9 +43,9 @@ def tales() -> dict[str, Tale]:
     return campaign_tales() | trade_tales()
 
 
-def run(schedule: Schedule) -> tuple[Schedule, list[str]]:
+def run(schedule: Schedule) -> Run:
     """Run one schedule; the same in every process."""
-    return schedule, broken_by(tales()[schedule.tale], schedule)
+    return run_of(tales()[schedule.tale], schedule)
 
 
 def survey(tale: str, seed: int) -> tuple[str, list[int], int]:
@@ -60,16 +63,15 @@ def proved(seconds: float, seed: int, names: Iterable[str] | None = None) -> Pro
         surveys = pool.starmap(survey, [(name, seed) for name in chosen])
         lengths = {name: length for name, _, length in surveys}
         crashes = [Schedule(name, seed, (point,)) for name, points, _ in surveys for point in points]
-        proof.crash_points = len(crashes)
-        for schedule, broken in _shown(pool.imap_unordered(run, [*_calm(chosen, seed), *crashes], 4), proof):
-            proof.note(schedule, broken)
-            proof.crash_points_covered += bool(schedule.deaths)
+        proof.crash_points = {(name, point) for name, points, _ in surveys for point in points}
+        for one in _shown(pool.imap_unordered(run, [*_calm(chosen, seed), *crashes], 4), proof):
+            proof.note(one)
         until = time.monotonic() + seconds
         for batch in _batches(lengths, seed):
             if time.monotonic() >= until:
                 break
-            for schedule, broken in _shown(pool.imap_unordered(run, batch), proof):
-                proof.note(schedule, broken)
+            for one in _shown(pool.imap_unordered(run, batch), proof):
+                proof.note(one)
     return proof
 
 
@@ -83,11 +85,12 @@ def _batches(lengths: dict[str, int], first_seed: int) -> Iterator[list[Schedule
         yield [drawn(name, length, seed) for name, length in lengths.items()]
 
 
-def _shown(runs: Iterable[tuple[Schedule, list[str]]], proof: Proof) -> Iterator[tuple[Schedule, list[str]]]:
+def _shown(runs: Iterable[Run], proof: Proof) -> Iterator[Run]:
     shown_at = time.monotonic()
     for one in runs:
         yield one
         if time.monotonic() - shown_at > SHOWN_EVERY_SECONDS:
             shown_at = time.monotonic()
-            told = f"{proof.schedules} schedules, {proof.crash_points_covered} of {proof.crash_points} crash points"
-            print(f"{told}, {len(proof.violations)} violations", file=sys.stderr, flush=True)
+            covered = f"{len(proof.crash_points_covered)} of {len(proof.crash_points)} crash points"
+            told = f"{proof.schedules} schedules, {covered}, {len(proof.violations)} violations"
+            print(told, file=sys.stderr, flush=True)

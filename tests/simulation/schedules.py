@@ -85,8 +85,22 @@ def trade_tales() -> dict[str, Tale]:
     return tales
 
 
+@dataclass(frozen=True)
+class Run:
+    """What became of a schedule: what it breaks of the promises, and at which of its callbacks a worker really died."""
+
+    schedule: Schedule
+    broken: list[str]
+    died_at: tuple[int, ...]
+
+
 def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
     """Run the schedule; what it breaks of the promises. A world that comes to no end breaks one as well."""
+    return run_of(tale, schedule).broken
+
+
+def run_of(tale: Tale, schedule: Schedule) -> Run:
+    """Run the schedule."""
     world = tale.new_world(schedule.seed)
     world.loop.steps_most = CALLBACKS_MOST
     world.broker.faults = dict(schedule.faults)
@@ -96,11 +110,17 @@ def broken_by(tale: Tale, schedule: Schedule) -> list[str]:
             world.loop.warn_at[f"worker-{life}"] = max(1, death - schedule.overlap)
     try:
         tale.tell(world)
-        return list(tale.broken(world))
+        broken = list(tale.broken(world))
     except Deadlock as deadlock:
-        return [f"came to no end: {deadlock}"]
+        broken = [f"came to no end: {deadlock}"]
     finally:
+        died_at = tuple(
+            world.loop.steps_of[f"worker-{life}"]
+            for life in range(1, len(schedule.deaths) + 1)
+            if f"worker-{life}" in world.loop.killed
+        )
         world.loop.close()
+    return Run(schedule, broken, died_at)
 
 
 def calm_run(tale: Tale, seed: int = 0) -> tuple[list[int], int]:
