@@ -27,6 +27,14 @@ def schedules() -> Iterator[Schedule]:
         stride = max(1, len(points) // CRASHES_OF_EACH)
         # Each tale begins elsewhere, so that together they cover what they have in common.
         crashes.append([Schedule(name, 0, (point,)) for point in points[number % stride :: stride]])
+    # A crash, and a life that is asked to stop while it reads its backlog: what the crash left unknown stays so.
+    for name in names:
+        if name in lengths:
+            yield from (
+                Schedule(name, 0, (lengths[name] * share // 6, early), stopped=(2,))
+                for share in (2, 4)
+                for early in (20,)
+            )
     for turn in range(max(map(len, crashes), default=0)):
         for row in crashes:
             yield from row[turn : turn + 1]

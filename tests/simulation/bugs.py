@@ -37,12 +37,6 @@ BUGS = (
         "        await self.transport.open()\n",
     ),
     Bug(
-        "clean before the end of the backlog",
-        f"{RUNTIME}/lane.py",
-        "await self._commit(clean=self._is_caught_up(), stopped=True)",
-        "await self._commit(clean=True, stopped=True)",
-    ),
-    Bug(
         "a slice of the backlog is committed as the new life's own",
         f"{RUNTIME}/lane.py",
         "        if self._former is not None:\n            # Nothing",

@@ -37,6 +37,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.kill_at: dict[str, int] = {}
         self.warn_at: dict[str, int] = {}
         self.on_warning: Callable[[str], None] = lambda worker: None
+        self.stop_at: dict[str, int] = {}
+        self.on_stop: Callable[[str], None] = lambda worker: None
         self.on_step: Callable[[str, int], None] = lambda worker, count: None
         self.on_death: Callable[[str], None] = lambda worker: None
         self.errors: list[dict[str, Any]] = []
@@ -167,6 +169,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.on_step(worker, count)
             if self.warn_at.get(worker) == count:
                 self.on_warning(worker)
+            if self.stop_at.get(worker) == count:
+                self.on_stop(worker)
             if self.kill_at.get(worker) == count:
                 self.kill(worker)
                 return

@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--kill-at", type=int, action="append", help="the worker's callback before which it dies")
     parser.add_argument("--overlap", type=int, default=0, help="how long its successor runs beside it, in callbacks")
     parser.add_argument("--fail", action="append", metavar="NUMBER:FAULT", help="the commit that fails, and how")
+    parser.add_argument(
+        "--stop", type=int, action="append", metavar="LIFE", help="a life that is asked to stop instead"
+    )
     parser.add_argument("--without-mutants", action="store_true", help="leave out the deliberate bugs")
     parser.add_argument("--mutants", type=int, default=40, help="how many made mutants are tried")
     parser.add_argument("--mutant-seed", type=int, help="draw the same made mutants again")
@@ -31,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.story is not None:
         named = [one.partition(":") for one in chosen.fail or ()]
         faults = tuple((int(number), fault) for number, _, fault in named)
-        return replayed(Schedule(chosen.story, chosen.seed, tuple(chosen.kill_at or ()), chosen.overlap, faults))
+        deaths, stopped = tuple(chosen.kill_at or ()), tuple(chosen.stop or ())
+        return replayed(Schedule(chosen.story, chosen.seed, deaths, chosen.overlap, faults, stopped))
     proof = proved(chosen.seconds, chosen.seed)
     # The sample is drawn by the clock: a fixed one would come to be caught by construction.
     seed = time.time_ns() if chosen.mutant_seed is None else chosen.mutant_seed

@@ -18,6 +18,10 @@ FAULTS = ("undecided", "decided")
 FAULTS_MOST = 4
 FAULTY_SHARE = 0.5
 COMMITS_MOST = 60
+STOPPED_SHARE = 0.25
+# So early that the life is still reading its backlog.
+EARLY_SHARE = 0.5
+EARLY_MOST = 80
 CALLBACKS_MOST = 300_000
 
 
@@ -40,8 +44,8 @@ class Schedule:
     """One run of a tale; the n-th worker dies before its callback number `deaths[n]`, and the one after the last lives.
 
     With an `overlap` each worker's successor starts so many callbacks before it dies: for a while both take themselves
-    for the owner. `faults` are the commits that fail, see `SimulatedBroker`. A schedule and the code together determine
-    every callback of the run.
+    for the owner. The lives in `stopped`, counted from 1, are asked to stop there instead. `faults` are the commits
+    that fail, see `SimulatedBroker`. A schedule and the code together determine every callback of the run.
     """
 
     tale: str
@@ -49,13 +53,16 @@ class Schedule:
     deaths: tuple[int, ...] = ()
     overlap: int = 0
     faults: tuple[tuple[int, str], ...] = ()
+    stopped: tuple[int, ...] = ()
 
     def command(self) -> str:
         """How to run it again."""
         deaths = "".join(f" --kill-at {death}" for death in self.deaths)
         overlap = f" --overlap {self.overlap}" if self.overlap else ""
         faults = "".join(f" --fail {number}:{fault}" for number, fault in self.faults)
-        return f"python -m tests.simulation.prove --story {self.tale!r} --seed {self.seed}{deaths}{overlap}{faults}"
+        stopped = "".join(f" --stop {life}" for life in self.stopped)
+        named = f"--story {self.tale!r} --seed {self.seed}"
+        return f"python -m tests.simulation.prove {named}{deaths}{overlap}{faults}{stopped}"
 
 
 def campaign_tales() -> dict[str, Tale]:
@@ -105,6 +112,9 @@ def run_of(tale: Tale, schedule: Schedule) -> Run:
     world.loop.steps_most = CALLBACKS_MOST
     world.broker.faults = dict(schedule.faults)
     for life, death in enumerate(schedule.deaths, start=1):
+        if life in schedule.stopped:
+            world.loop.stop_at[f"worker-{life}"] = death
+            continue
         world.loop.kill_at[f"worker-{life}"] = death
         if schedule.overlap:
             world.loop.warn_at[f"worker-{life}"] = max(1, death - schedule.overlap)
@@ -152,9 +162,13 @@ def drawn(tale: str, callbacks: int, seed: int) -> Schedule:
     """A schedule with several deaths at random moments; the seed determines all of it."""
     draws = random.Random(f"{tale}/{seed}")
     deaths = [draws.randint(1, max(1, callbacks)) for _ in range(draws.randint(1, DEATHS_MOST))]
+    stopped = tuple(life for life in range(1, len(deaths) + 1) if draws.random() < STOPPED_SHARE)
+    for life in stopped:
+        if life > 1 and draws.random() < EARLY_SHARE:
+            deaths[life - 1] = draws.randint(1, EARLY_MOST)
     overlap = draws.randint(1, OVERLAP_MOST) if draws.random() < OVERLAP_SHARE else 0
     faults = tuple(
         (draws.randint(1, COMMITS_MOST), draws.choice(FAULTS))
         for _ in range(draws.randint(0, FAULTS_MOST) if draws.random() < FAULTY_SHARE else 0)
     )
-    return Schedule(tale, seed, tuple(deaths), overlap, faults)
+    return Schedule(tale, seed, tuple(deaths), overlap, faults, stopped)

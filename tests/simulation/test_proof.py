@@ -29,11 +29,12 @@ CALLBACKS = st.integers(1, 1_500)
     st.lists(CALLBACKS, max_size=3),
     st.one_of(st.just(0), st.integers(1, OVERLAP_MOST)),
     st.lists(st.tuples(st.integers(1, COMMITS_MOST), st.sampled_from(FAULTS)), max_size=FAULTS_MOST),
+    st.lists(st.integers(1, 3), max_size=2),
 )
 def test_no_schedule_breaks_a_promise(
-    tale: str, seed: int, deaths: list[int], overlap: int, faults: list[tuple[int, str]]
+    tale: str, seed: int, deaths: list[int], overlap: int, faults: list[tuple[int, str]], stopped: list[int]
 ) -> None:
-    schedule = Schedule(tale, seed, tuple(deaths), overlap, tuple(faults))
+    schedule = Schedule(tale, seed, tuple(deaths), overlap, tuple(faults), tuple(stopped))
     assert broken_by(tales()[tale], schedule) == [], schedule.command()
 
 

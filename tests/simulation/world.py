@@ -1,5 +1,6 @@
 """A whole hub in one simulated process space: broker, workers with their lanes, and somebody who publishes commands."""
 
+import asyncio
 import contextvars
 import json
 import random
@@ -26,6 +27,7 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.transport import SimulatedTransport
 
 RESTART_SECONDS = 0.5
+DRAIN_SECONDS = 0.1
 
 
 class World:
@@ -47,6 +49,8 @@ class World:
         self._replaced: set[str] = set()
         self.loop.on_death = self._restart_later
         self.loop.on_warning = self._replace
+        self.loop.on_stop = self._stop
+        self._lanes: dict[str, list[tuple[Lane, asyncio.Task[None]]]] = {}
         empty = msgspec.msgpack.encode(Position({}, clean=True))
         for participant in (*graph.participants, self.tracker):
             for partition in range(self.partitions):
@@ -55,6 +59,17 @@ class World:
     def _replace(self, worker: str) -> None:
         """A successor starts while the worker still lives: it was frozen, or cut off, and does not know yet."""
         self._replaced.add(worker)
+        self.loop.call_soon(self.start_worker, context=self._context)
+
+    def _stop(self, worker: str) -> None:
+        """The worker is asked to stop, as at a rebalance or a deploy; its successor starts when it has."""
+        self.loop.spawn(worker, self._stopped(worker))
+
+    async def _stopped(self, worker: str) -> None:
+        lanes = self._lanes[worker]
+        for lane, _ in lanes:
+            await lane.stop(DRAIN_SECONDS)
+        await asyncio.gather(*(life for _, life in lanes))
         self.loop.call_soon(self.start_worker, context=self._context)
 
     def _restart_later(self, worker: str) -> None:
@@ -93,7 +108,7 @@ class World:
                 transport.deliver = lane.push
                 # The group gives its partitions to a successor only once its lease has run out.
                 transport.is_owned = lambda: name not in self._replaced
-                self.loop.create_task(lane.run())
+                self._lanes.setdefault(name, []).append((lane, self.loop.create_task(lane.run())))
 
     def _remembering(self, participant: str, partition: int) -> Callable[[], Memory]:
         if participant == self.tracker:
