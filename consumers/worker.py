@@ -150,17 +150,23 @@ class Worker:
     def _causes(self) -> list[str]:
         causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]
         # A member without any lane is a spare one, and well.
-        closed = [lane.name for group in self.groups for lane in group.lanes.values() if not lane.is_live]
-        causes += [f"{name} is not open" for name in closed]
+        lanes = [lane for group in self.groups for lane in group.lanes.values()]
+        causes += [f"{lane.name} is not open" for lane in lanes if not lane.is_live]
+        causes += [f"{lane.name} reads its backlog" for lane in lanes if lane.is_live and not lane.is_ready]
         return causes if self.is_polling() else [*causes, "a participant no longer polls"]
 
     async def is_ready(self, seconds: float) -> bool:
-        """Whether, within so many seconds, every lane assigned to it is open."""
+        """Wait until every lane assigned to it has read its backlog; False where one is not open for so many seconds.
+
+        A backlog takes as long as it takes: ending the worker because of it would begin it again.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.raise_failure()
-            if all(group.is_live() for group in self.groups):
+            if all(group.is_ready() for group in self.groups):
                 return True
+            if all(group.is_open() for group in self.groups):
+                deadline = time.monotonic() + seconds
             await asyncio.sleep(0.02)
         return False
 

@@ -105,6 +105,11 @@ class Lane:
                 self._steer()
             self._wake.set()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it has read its backlog, and starts what may start."""
+        return self.is_live and self._former is None
+
     def committed_offsets(self) -> dict[str, int]:
         """Up to where the inputs were heard, as of the last transaction."""
         return dict(self._committed)

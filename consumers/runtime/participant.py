@@ -99,9 +99,13 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         await self._questions.stop()
         await self._uncommitted.stop()
 
-    def is_live(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the group gave it its partitions, and every lane of them is open; a spare member has none."""
         return self._has_joined and all(lane.is_live for lane in self.lanes.values())
+
+    def is_ready(self) -> bool:
+        """Whether its lanes have also read the backlogs that they found."""
+        return self._has_joined and all(lane.is_ready for lane in self.lanes.values())
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Called by the consumer, which waits for it: finish the transactions, let go of the lanes."""

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.benchmarks import restoring, results, sagas, sinking
+from tests.benchmarks import catching_up, restoring, results, sagas, sinking
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.hop import measuring
 
@@ -18,6 +18,7 @@ PARTS: dict[str, Part] = {
     "hop": lambda runs: measuring.measure(runs, 60_000, 200),
     "sagas": lambda runs: sagas.measure(runs, 5_000, 100, load_seconds=8.0, sleep_seconds=5.0),
     "restoring": lambda runs: restoring.measure(runs, 10_000, 100_000, 100_000),
+    "catching-up": lambda runs: catching_up.measure(runs, 150_000),
     "sink": lambda runs: sinking.measure(runs, 300_000),
 }
 # So small that nothing can be said of the figures: it shows that all of it runs.
@@ -25,6 +26,7 @@ BRIEF_PARTS: dict[str, Part] = {
     "hop": lambda runs: measuring.measure(runs, 2_000, 10),
     "sagas": lambda runs: sagas.measure(runs, 200, 10, load_seconds=1.0, sleep_seconds=0.5),
     "restoring": lambda runs: restoring.measure(runs, 100, 300, 100),
+    "catching-up": lambda runs: catching_up.measure(runs, 3_000),
     "sink": lambda runs: sinking.measure(runs, 3_000),
 }
 

@@ -1,15 +1,19 @@
 """What a worker is made of, before it connects to anything."""
 
+import asyncio
 import time
 from pathlib import Path
+from typing import cast
 
 from prometheus_client import CollectorRegistry
 
 from consumers.runtime.lane import Host
 from consumers.runtime.metrics import ItemFigures
-from consumers.worker import roles
+from consumers.runtime.participant import ParticipantGroup
+from consumers.worker import Worker, roles
 from producers.settings import Settings
 from tests.benchmarks.relay.application import sagas
+from tests.unit.consumers.runtime.wire import until
 
 
 def test_only_the_tracker_waits_until_everybody_can_read_what_it_tells_of(tmp_path: Path) -> None:
@@ -17,3 +21,35 @@ def test_only_the_tracker_waits_until_everybody_can_read_what_it_tells_of(tmp_pa
     found = roles(kind, Settings(home=tmp_path), Host("life", time.time), {}, ItemFigures(CollectorRegistry()))
     assert [role.name for role in found if not role.told_early] == ["relay.tracker"]
     assert len(found) == 5
+
+
+class Group:
+    """A group of which a test says whether its lanes are open, and whether they have read their backlog."""
+
+    failure = None
+
+    def __init__(self) -> None:
+        self.open = self.ready = False
+        self.asked = 0
+
+    def is_open(self) -> bool:
+        self.asked += 1
+        return self.open
+
+    def is_ready(self) -> bool:
+        self.asked += 1
+        return self.ready
+
+
+async def test_a_worker_waits_for_a_backlog_as_long_as_it_takes_and_for_a_lane_to_open_only_so_long(
+    tmp_path: Path,
+) -> None:
+    worker, group = Worker(Settings(home=tmp_path), sagas()), Group()
+    worker.groups = [cast("ParticipantGroup", group)]
+    assert not await worker.is_ready(0.05)
+    group.open = True
+    waiting = asyncio.create_task(worker.is_ready(0.05))
+    await until(lambda: group.asked > 20)
+    assert not waiting.done()
+    group.ready = True
+    assert await waiting

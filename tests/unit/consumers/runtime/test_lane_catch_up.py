@@ -71,12 +71,14 @@ async def test_a_backlog_is_committed_in_slices_and_nothing_of_it_starts_before_
             store.hears(*opening(number))
         await until(lambda: store.wire.position.offsets == {EVENTS: 100})
         assert places.taken == 0
+        assert store.lane.is_live and not store.lane.is_ready
         # What the former life has left unknown is as unknown to the next one, should this one crash now.
         assert msgspec.structs.replace(store.wire.position, offsets=CRASHED.offsets) == CRASHED
         assert store.wire.commits == 5
         assert [after - before for before, after in pairwise(touched)] == [20] * 4
         store.hears(*opening(100))
         await until(lambda: store.wire.position.owner == "life")
+        assert store.lane.is_ready
 
 
 async def test_a_position_never_passes_what_was_handed_over_and_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
