@@ -19,6 +19,7 @@ from consumers.endpoint import endpoint
 from consumers.kinds import SagaKind
 from consumers.runtime.attempts import watch_attempts
 from consumers.runtime.breakers import Breaker, guarded
+from consumers.runtime.broker_clock import BrokerClock
 from consumers.runtime.bulkheads import Bulkheads
 from consumers.runtime.calling import Caller
 from consumers.runtime.lane import Host
@@ -86,8 +87,16 @@ class Worker:
     ) -> None:
         self._settings, self._kinds = settings, kinds
         self._member = member or f"{socket.gethostname()}-{os.getpid()}"
-        self.bulkheads = Bulkheads(settings.bulkheads, time.time)
-        self.host = Host(uuid.uuid4().hex, time.time, self.bulkheads, settings.drain_seconds)
+        self.bulkheads = Bulkheads(settings.bulkheads, time.monotonic)
+        clock = BrokerClock()
+        self.host = Host(
+            uuid.uuid4().hex,
+            clock,
+            self.bulkheads,
+            settings.drain_seconds,
+            monotonic=clock.monotonic,
+            observe=clock.observe,
+        )
         self.breakers: dict[str, Breaker] = {}
         self.registry = CollectorRegistry()
         figures = ItemFigures(self.registry)

@@ -144,7 +144,7 @@ class KafkaTransport(Transport):
         for share in shares.values():
             share.close()
 
-    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> float | None:
         if self._producer is None:
             raise LaneLost("the lane is not open")
         topic = self._state.topic
@@ -154,6 +154,8 @@ class KafkaTransport(Transport):
         except ProducerFenced as fenced:
             raise LaneLost(f"{self._transactional_id} was fenced by another owner") from fenced
         self._tell_neighbours(said, places)
+        told = [places[partition].at_ms for partition in self._heard.values() if partition in places]
+        return min(told) / 1000 if told else None
 
     def _tell_neighbours(self, said: list[Outgoing], places: dict[tuple[str, int], Place]) -> None:
         """The lanes of this worker need not wait until what is decided is marked, and fetched."""

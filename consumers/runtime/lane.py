@@ -53,6 +53,7 @@ class Host:
 
     Its life's id, the room at its dependencies, how long it drains when it stops, and who may commit or run a suspect
     just now. `clock` tells what people and brokers call the time, `monotonic` measures how long something takes.
+    `observe` is told what the brokers' clocks show, see `BrokerClock`.
     """
 
     life: str
@@ -62,6 +63,7 @@ class Host:
     commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
     monotonic: Clock = time.monotonic
+    observe: Callable[[float, float, float], None] = lambda at, asked, answered: None
 
 
 class Lane:
@@ -366,7 +368,10 @@ class Lane:
             position = self._position(offsets, clean, stopped)
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
-            await self.transport.commit(snapshot.said, state)
+            asked = self.host.monotonic()
+            told = await self.transport.commit(snapshot.said, state)
+            if told is not None:
+                self.host.observe(told, asked, self.host.monotonic())
             self._committed = offsets
             self._transactions.committed = self._transactions.begun
 

@@ -61,10 +61,11 @@ class Transport(Protocol):
     def resume(self, topics: Sequence[str]) -> None:
         """Hand over records of these again."""
 
-    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> float | None:
         """Write all of it in one transaction. Raises if it is not known to be committed.
 
-        The lanes of the same worker may be handed what was said as soon as it is decided, before the log shows it.
+        Returns when the broker has appended some of it, in seconds by its clock, or None where it did not tell. The
+        lanes of the same worker may be handed what was said as soon as it is decided, before the log shows it.
         """
 
     def owns(self) -> bool:

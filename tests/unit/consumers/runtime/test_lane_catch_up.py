@@ -157,3 +157,16 @@ async def test_intervals_are_measured_whatever_the_clock_does() -> None:
         # It changes nothing but the position; only the interval makes the lane commit it.
         store.hears(OrderOpened(saga_id="o-1"), "opening again", DESK)
         await until(lambda: store.wire.position.offsets == {EVENTS: 2})
+
+
+async def test_what_a_broker_tells_of_its_clock_is_observed_with_the_moments_around_it() -> None:
+    store, observed = Line(STORE, prompt), list[tuple[float, float, float]]()
+    store.lane.host.observe = lambda *moments: observed.append(moments)
+    before = time.monotonic()
+    async with store:
+        store.wire.appended_at = 1_234.5
+        store.hears(*opening(1))
+        await until(lambda: observed)
+        at, asked, answered = observed[0]
+        assert at == 1_234.5
+        assert before <= asked <= answered <= time.monotonic()

@@ -34,6 +34,7 @@ class Wire:
         self.hidden, self.questions = 0, 0
         self.paused: set[str] = set()
         self.is_owned = True
+        self.appended_at: float | None = None
         self.said: list[Outgoing] = []
         self.opened = self.closed = self.commits = 0
         self.before_commit: Callable[[int], None] = lambda number: None
@@ -69,7 +70,7 @@ class Wire:
     def resume(self, topics: Sequence[str]) -> None:
         self.paused -= set(topics)
 
-    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> float | None:
         self.commits += 1
         self.before_commit(self.commits)
         await asyncio.sleep(0)
@@ -79,6 +80,7 @@ class Wire:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
+        return self.appended_at
 
     def owns(self) -> bool:
         return self.is_owned
