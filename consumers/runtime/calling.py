@@ -10,7 +10,7 @@ from opentelemetry import trace
 from consumers.runtime.attempts import ATTEMPT, Attempt
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
 from consumers.runtime.graph import Graph, Recall, Undo
-from consumers.runtime.journal import Fact, Journal, idempotency_key
+from consumers.runtime.journal import Fact, Item, Journal, idempotency_key
 from consumers.runtime.lease import Lease, NotOwned
 from consumers.runtime.memory import Work
 from consumers.runtime.promptly import within
@@ -106,13 +106,14 @@ class Caller:
         arguments: dict[str, Any] = {}
         # The name in the journal: a renamed step keeps its key.
         key_step = item.step
-        if isinstance(work.owner, Undo):
+        owner = work.owner
+        if isinstance(owner, Undo):
             undone = next(done for done in journal.done if done.item == item.undoes)
             arguments[signature.heard[0]] = self._decoded(undone.fact) if undone.fact else None
             key_step = undone.step
-        elif item.legs:
-            for position, parameter in enumerate(signature.heard):
-                arguments[parameter] = self._decoded(item.legs[position])
+        elif owner.join_deadline_seconds is not None:
+            for parameter, leg in zip(signature.heard, owner.legs, strict=True):
+                arguments[parameter] = self._decoded(_leg_of(item, leg))
         else:
             arguments[signature.heard[0]] = work.message or self._decoded(item.message)
         for recall in signature.recalls:
@@ -141,6 +142,13 @@ class Caller:
 
     def _decoded(self, fact: Fact) -> Message:
         return self._graph.schema.messages[fact.type].model_validate_json(fact.body)
+
+
+def _leg_of(item: Item, leg: tuple[str, ...]) -> Fact:
+    found = item.leg(leg)
+    if found is None:
+        raise FactMissing(f"the join has not heard {' or '.join(leg)}")
+    return found
 
 
 class LeasedPort:

@@ -134,10 +134,9 @@ def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> 
         journal.items[item_id] = item
     if item.state not in ("joining", "held"):
         return
-    for position, leg in enumerate(step.legs):
-        if fact.type in leg and position not in item.legs:
-            item.legs[position] = item.message = fact
-    if len(item.legs) == len(step.legs) and item.state == "joining":
+    if any(fact.type in leg and item.leg(leg) is None for leg in step.legs):
+        item.legs[fact.type] = item.message = fact
+    if not lacks_legs(item, step) and item.state == "joining":
         item.state, item.due = "ready", None
 
 
@@ -173,7 +172,7 @@ def _free(journal: Journal, view: View, named: _Named) -> None:
 
 def lacks_legs(item: Item, step: Step) -> bool:
     """Whether the item is a join that has not heard all it waits for."""
-    return step.join_deadline_seconds is not None and len(item.legs) < len(step.legs)
+    return step.join_deadline_seconds is not None and any(item.leg(leg) is None for leg in step.legs)
 
 
 def settle(journal: Journal, view: View, at: float) -> list[Utterance]:

@@ -29,8 +29,8 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
 
     waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it. `told` is the cause
     that StepDelayed last gave. `unknown_until`: the latest moment at which an attempt whose end this life did not see
-    can still have an effect, in seconds of the broker's clock; 0 where there is none. The last four belong to a step
-    that may kill its worker, see `suspects`.
+    can still have an effect, in seconds of the broker's clock; 0 where there is none. `legs` has what a join has heard,
+    by type: a deploy may change their places. The last four belong to a step that may kill its worker, see `suspects`.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
     attempt: int = 1
     budget: int = 1
     due: float | None = None
-    legs: dict[int, Fact] = msgspec.field(default_factory=dict)
+    legs: dict[str | int, Fact] = msgspec.field(default_factory=dict)
     command: bool = False
     undoes: str | None = None
     cause: str = ""
@@ -51,6 +51,10 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
     on_trial: bool = False
     is_alone: bool = False
     deaths: int = 0
+
+    def leg(self, types: tuple[str, ...]) -> Fact | None:
+        """Return what the join has heard of the leg with these alternatives, or None."""
+        return next((self.legs[kind] for kind in types if kind in self.legs), None)
 
 
 class Done(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -140,6 +144,16 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
         self.seen, self.done, self.settled = [], [], []
         # A command that was heard must be answered, also by a saga that has ended.
         self.items = {item.id: item for item in self.items.values() if item.command}
+
+
+def decoded(encoded: bytes) -> Journal:
+    """Return the journal in a state record. Raises `msgspec.MsgspecError` where this build cannot read it."""
+    journal = msgspec.msgpack.decode(encoded, type=Journal)
+    for item in journal.items.values():
+        if any(isinstance(key, int) for key in item.legs):
+            # Until version 0.1 the legs were kept by their places.
+            item.legs = {fact.type: fact for fact in item.legs.values()}
+    return journal
 
 
 def fact_id(saga_id: str, wire_type: str, source: str, causation: str) -> str:

@@ -103,5 +103,5 @@ def missing_legs(view: View, item: Item) -> str:
     """Which facts a join still waits for, in words."""
     owner: Step | None = view.steps.get(item.step)
     legs = owner.legs if owner else ()
-    missing = [" or ".join(leg) for position, leg in enumerate(legs) if position not in item.legs]
+    missing = [" or ".join(leg) for leg in legs if item.leg(leg) is None]
     return "the join's deadline has passed; missing: " + ", ".join(missing)

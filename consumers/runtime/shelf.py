@@ -1,8 +1,6 @@
 """PURE: journals for which there is nothing to do just now, as they stand in the state topic, and so at little cost."""
 
-import msgspec
-
-from consumers.runtime.journal import Journal
+from consumers.runtime.journal import Journal, decoded
 
 
 class Shelf:
@@ -35,7 +33,7 @@ class Shelf:
         """The journal, decoded; changes of it come back by `put`."""
         kept = self._ended.get(saga_id)
         encoded = self._idle.get(saga_id) if kept is None else kept[1]
-        return None if encoded is None else msgspec.msgpack.decode(encoded, type=Journal)
+        return None if encoded is None else decoded(encoded)
 
     def drop(self, saga_id: str) -> None:
         """Forget this one."""

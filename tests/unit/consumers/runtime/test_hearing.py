@@ -209,7 +209,7 @@ def test_two_alternatives_of_one_leg_are_one_leg_and_the_first_one_counts() -> N
     assert desk.starts() == []
     desk.hears(LEGS[0])
     assert desk.starts() == ["clear_order"]
-    assert desk.running["clear_order"].item.legs[1].type == "order.card.not_wanted"
+    assert desk.running["clear_order"].item.legs.keys() == {"order.label.printed", "order.card.not_wanted"}
 
 
 def test_a_join_runs_once_in_a_saga() -> None:
@@ -333,4 +333,4 @@ def test_a_held_join_hears_the_leg_that_came_too_late_and_can_be_resumed() -> No
     desk.hears(CardCharged(saga_id=SAGA))
     desk.hears(ItemResumed(saga_id=SAGA, participant=DESK, step="clear_order", item="clear_order/join"), "resumed")
     assert desk.starts() == ["clear_order"]
-    assert sorted(desk.running["clear_order"].item.legs) == [0, 1]
+    assert len(desk.running["clear_order"].item.legs) == 2

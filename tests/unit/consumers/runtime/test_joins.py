@@ -1,11 +1,16 @@
 """Joins that are resumed, undone, or found in the backlog of another life."""
 
+import asyncio
 import sys
 from dataclasses import replace
 
-from consumers.runtime.finishing import Waits
+import msgspec
+
+from consumers.runtime.calling import Caller
+from consumers.runtime.finishing import Spoke, Waits
 from consumers.runtime.graph import Graph, graph_of
-from consumers.runtime.steps import Flow, join, undo
+from consumers.runtime.journal import decoded
+from consumers.runtime.steps import Call, Flow, join, undo
 from schemas.engine import ItemResumed
 from schemas.message import CompensatingEvent, Event
 from schemas.topics import SagaSchema, messages_in
@@ -84,3 +89,49 @@ def test_a_join_that_had_all_its_legs_and_did_not_speak_is_undone() -> None:
     till.expires()
     till.hears_settled(DESK, STORE)
     assert till.starts() == ["unpack_parcel"]
+
+
+@join(order.CardCharged | order.CardNotWanted, order.LabelPrinted, deadline="2h")
+async def clear_order(
+    card: order.CardCharged | order.CardNotWanted, label: order.LabelPrinted, call: Call
+) -> order.OrderCleared:
+    assert isinstance(card, order.CardCharged) and isinstance(label, order.LabelPrinted)
+    return order.OrderCleared(saga_id=call.saga_id)
+
+
+def with_legs_swapped() -> Graph:
+    door, *others = order.FLOW.participants
+    steps = tuple(clear_order if step is order.clear_order else step for step in door.steps)
+    return graph_of(Flow("order", (replace(door, steps=steps), *others)), order.UNDOS, order.SCHEMA)
+
+
+def test_a_deploy_that_swaps_the_legs_of_a_join_hands_each_to_its_own_parameter() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.starts()
+    desk.hears(order.LabelPrinted(saga_id=SAGA), "label", STORE)
+    desk.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
+    desk.commit()
+    graph = with_legs_swapped()
+    later = Bench(DESK, graph)
+    later.now, later.offsets = desk.now, dict(desk.offsets)
+    later.ledger.load(SAGA, desk.state[SAGA])
+    later.ledger.reopen("clean", later.now)
+    later.starts()
+    later.ends("expire_order", Waits(BEGIN + 60))
+    later.hears_itself()
+    assert later.starts() == ["clear_order"]
+    outcome = asyncio.run(Caller(graph, {}, lambda: BEGIN)(later.running["clear_order"]))
+    assert isinstance(outcome, Spoke), outcome
+
+
+def test_a_journal_whose_legs_were_kept_by_their_places_is_still_read() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.hears(order.LabelPrinted(saga_id=SAGA), "label", STORE)
+    desk.commit()
+    raw = msgspec.msgpack.decode(desk.state[SAGA])
+    (item,) = [one for one in raw["items"].values() if "legs" in one]
+    item["legs"] = dict(enumerate(item["legs"].values()))
+    journal = decoded(msgspec.msgpack.encode(raw))
+    assert journal.items[item["id"]].legs.keys() == {"order.label.printed"}
