@@ -48,7 +48,7 @@ def roles(
 ) -> list[Role]:
     """Every participant of a saga kind, ready to be started; connects to nothing."""
     graph, topics = kind.graph, kind.graph.schema.topics
-    ports, made = guarded(kind.ports(settings), host.clock)
+    ports, made = guarded(kind.adapters(settings), host.clock)
     breakers.update(made)
     caller = Caller(graph, ports, host.clock)
     found: list[Role] = []

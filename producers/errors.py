@@ -2,6 +2,8 @@
 
 SomaError
 ├── FlowError            the choreography itself is wrong; all mistakes are listed
+│   ├── FlowMisdeclared     marks or signatures are wrong
+│   └── UnknownApplication  there is no such composition root
 ├── Unreadable           a record that is no message of ours; it becomes a dead letter
 ├── DependencyDown       a port's breaker is open; the item waits, no attempt is spent
 ├── LaneLost             this lane belongs to somebody else now, or must be opened anew
@@ -20,8 +22,20 @@ class FlowError(SomaError):
     """The flow breaks a rule; `mistakes` has one line each."""
 
     def __init__(self, saga: str, mistakes: list[str]) -> None:
-        self.mistakes = mistakes
+        self.saga, self.mistakes = saga, mistakes
         super().__init__(f"the flow of {saga} cannot run:\n" + "\n".join(f"  - {one}" for one in mistakes))
+
+
+class FlowMisdeclared(FlowError, TypeError):
+    """Marks or signatures are wrong, so the flow cannot even be drawn."""
+
+
+class UnknownApplication(FlowError):
+    """The setting names no composition root."""
+
+    def __init__(self, application: str, cause: str) -> None:
+        super().__init__(application, [cause])
+        self.args = (f"SOMA_APPLICATION={application} names no composition root ({cause}): write module:function",)
 
 
 class Unreadable(SomaError):

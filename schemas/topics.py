@@ -3,7 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from . import __path__ as package_path
 from .engine import engine_messages
@@ -62,11 +62,19 @@ def schema_of(saga: str, module: ModuleType) -> SagaSchema:
     return SagaSchema(saga, SagaTopics.of(saga), messages_in(module) | engine_messages(saga))
 
 
+class Catalogue(dict[str, SagaSchema]):
+    """The schemas by the name of their saga."""
+
+    def __missing__(self, saga: str) -> NoReturn:
+        known = ", ".join(sorted(self))
+        raise LookupError(f"there is no saga {saga}: schemas/{saga}.py must declare an Opening; there are {known}")
+
+
 def catalogue() -> dict[str, SagaSchema]:
     """Every saga kind that ships, by name: each module of this package that declares an `Opening` is one."""
     modules = {found.name: import_module(f".{found.name}", __package__) for found in iter_modules(package_path)}
-    return {
-        name: schema_of(name, module)
+    return Catalogue(
+        (name, schema_of(name, module))
         for name, module in modules.items()
         if any(issubclass(kind, Opening) for kind in messages_in(module).values())
-    }
+    )

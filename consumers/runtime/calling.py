@@ -9,7 +9,7 @@ from opentelemetry import trace
 
 from consumers.runtime.attempts import ATTEMPT, Attempt
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
-from consumers.runtime.graph import Graph, Recall, Undo
+from consumers.runtime.graph import Graph, Recall, Step, Undo
 from consumers.runtime.journal import Fact, Item, Journal, idempotency_key
 from consumers.runtime.lease import Lease, NotOwned
 from consumers.runtime.memory import Work
@@ -18,7 +18,8 @@ from consumers.runtime.steps import Call, Later
 from consumers.runtime.transport import Clock
 from producers.errors import DependencyDown
 from producers.telemetry import step_context
-from schemas.message import Event, Message
+from schemas.engine import CommandRefused
+from schemas.message import Event, FailingEnd, Message
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,10 @@ class Caller:
             if said.answers.wire_type not in work.journal.facts:
                 cause = f"{work.owner.name} answers {said.answers.wire_type}, which was not asked"
                 return Broke("AnsweredUnasked", cause, permanent=True)
+        if isinstance(said, FailingEnd) and isinstance(work.owner, Step):
+            standing = sorted(work.owner.until & work.journal.facts.keys())
+            if standing:
+                return _too_late(work, said, standing[0])
         if isinstance(said, Event) and type(said) in signature.says and said.saga_id == work.journal.saga_id:
             return Spoke(said)
         cause = f"{work.owner.name} returned a {type(said).__name__} that it does not declare"
@@ -179,6 +184,14 @@ def _words_of(error: BaseException) -> str:
         return (str(error) or repr(error))[:CAUSE_CHARACTERS_MAX]
     except Exception:
         return f"a {type(error).__name__} that has no words"
+
+
+def _too_late(work: Work, said: FailingEnd, standing: str) -> Spoke:
+    """No failing end may follow a pivot: a command is refused instead, and a deadline passes."""
+    if not work.item.command:
+        return Spoke(None)
+    reason = f"{standing} stands: from there the saga can only go forward, so {said.wire_type} is refused"
+    return Spoke(CommandRefused(saga_id=work.journal.saga_id, command_id=work.item.message.id, reason=reason))
 
 
 def _waiting(later: Later) -> Waits | Broke:

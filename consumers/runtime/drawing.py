@@ -34,6 +34,8 @@ def _lines(graph: Graph) -> Iterator[str]:
     yield ""
     yield "» a command   → says   ✓ completes the saga   ✗ ends it, and all is undone   ↩ how it is undone"
     yield "A step that spends its budget ends the saga, unless it is held: then a person retries it."
+    if any(step.pivot for step in graph.steps.values()):
+        yield "Forward only: a pivot may have begun by then, so the step is held and never ends the saga."
     rows = {step.name: _rows(graph, step) for step in graph.steps.values()}
     widths = [max(len(row[column]) for found in rows.values() for row in found) for column in range(3)]
     for head, steps in _groups(graph):
@@ -60,6 +62,10 @@ def _rows(graph: Graph, step: Step) -> list[tuple[str, str, str, str]]:
         notes.append("held if it fails")
     if step.policy == "ignore":
         notes.append("may fail")
+    if step.forward_only:
+        notes.append("forward only")
+    if any(graph.is_a(kind, FailingEnd) for kind in step.says):
+        notes.extend(f"not after {_short(graph, kind)}" for kind in sorted(step.until))
     said = [f"{_sign(graph, kind)} {_short(graph, kind)}" for kind in step.says]
     count = max(len(said), len(notes), 1)
     said, notes = said + [""] * (count - len(said)), notes + [""] * (count - len(notes))
@@ -214,6 +220,8 @@ def _step_as_json(step: Step) -> dict[str, Any]:
         "has_effect": step.has_effect,
         "pivot": step.pivot,
         "when_it_fails": step.policy,
+        "forward_only": step.forward_only,
+        "until": sorted(step.until),
         "attempts": step.retry.attempts,
         "timeout_seconds": step.timeout_seconds,
         "join_deadline_seconds": step.join_deadline_seconds,

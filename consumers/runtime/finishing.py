@@ -25,6 +25,7 @@ from consumers.runtime.utterances import (
 )
 from consumers.runtime.view import View
 from producers.headers import iso_time
+from schemas.engine import Policy
 from schemas.message import Event
 
 TELLING_DELAY_SECONDS = 1.0
@@ -141,7 +142,8 @@ def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke
     if isinstance(owner, Undo):
         item.state = "stuck"
         return [compensation_stuck(journal, view, item, item.cause)]
-    if owner.policy == "hold" and not journal.is_failing:
+    policy = _policy(journal, owner, item)
+    if policy == "hold":
         item.state = "held"
         return [step_failed(journal, view, item, "hold", failure)]
     drop(journal, view, item)
@@ -149,9 +151,17 @@ def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke
     if item.command:
         _note_answered(journal, item, now)
         refusal = [command_refused(journal, item, item.cause)]
-    # After a failing end the saga is ending already; the failure is told, and changes nothing.
-    policy = "ignore" if journal.is_failing else owner.policy
     return [step_failed(journal, view, item, policy, failure), *refusal]
+
+
+def _policy(journal: Journal, owner: Step, item: Item) -> Policy:
+    """What the spent budget leads to now: the step's policy, unless the saga is ending or can only go forward."""
+    if journal.is_failing:
+        # The saga is ending already; the failure is told, and changes nothing.
+        return "ignore"
+    if owner.policy == "end" and not owner.until.isdisjoint(journal.facts):
+        return "ignore" if item.command else "hold"
+    return owner.policy
 
 
 def startable(journal: Journal, view: View, now: float, passed: frozenset[str] | set[str]) -> list[Item]:

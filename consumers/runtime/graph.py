@@ -4,317 +4,229 @@ Nothing here is declared twice: who hears what, what each participant must keep,
 failed step leads to all follow from the signatures. `checks.py` holds the rules a flow must keep, `drawing.py` draws.
 """
 
-import hashlib
-import inspect
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import replace
+from types import NoneType
+from typing import Any
 
-from consumers.runtime.steps import (
-    Call,
-    Flow,
-    Later,
-    ReadOnly,
-    Retry,
-    StepFunction,
-    StepMark,
-    UndoMark,
-    mark_of,
-)
-from schemas.engine import EngineEvent, Policy
-from schemas.message import Command, Event, Message, Opening
+from consumers.runtime.flow_checks.mistake import Mistake
+from consumers.runtime.flow_model import Graph, Step, Undo
+from consumers.runtime.forward_only import with_policies
+from consumers.runtime.signatures import Recall, Signature, parameter_kinds, read_signature, signature_of
+from consumers.runtime.steps import Flow, Participant, Retry, StepFunction, StepMark, UndoMark, mark_of
+from producers.errors import FlowMisdeclared
+from schemas.message import Command, Event, Message
 from schemas.topics import SagaSchema
 
-
-@dataclass(frozen=True)
-class Recall:
-    """An earlier fact that a step asks for: any of `types`, or None if `optional`."""
-
-    parameter: str
-    types: tuple[str, ...]
-    optional: bool
-
-
-@dataclass(frozen=True)
-class Signature:
-    """What a function wants to be called with, and what it may say."""
-
-    heard: tuple[str, ...]
-    recalls: tuple[Recall, ...]
-    ports: tuple[tuple[str, type], ...]
-    call: str | None
-    says: tuple[type[Event], ...]
-    may_wait: bool
-    may_be_silent: bool
-
-
-@dataclass(frozen=True)
-class Undo:
-    """How one fact is taken back; `waits_for` are the participants that must have settled before."""
-
-    name: str
-    participant: str
-    fact: str
-    function: StepFunction
-    signature: Signature
-    retry: Retry
-    timeout_seconds: float
-    waits_for: frozenset[str] = frozenset()
-    formerly: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: what it waits for (`legs`: one fact of each), and what follows."""
-
-    name: str
-    participant: str
-    function: StepFunction
-    signature: Signature
-    legs: tuple[tuple[str, ...], ...]
-    retry: Retry
-    timeout_seconds: float
-    policy: Policy
-    pivot: bool
-    join_deadline_seconds: float | None
-    hears_commands: bool
-    undo: Undo | None = None
-    formerly: tuple[str, ...] = ()
-
-    @property
-    def says(self) -> tuple[str, ...]:
-        """The wire types of the saga's own events that this step may say."""
-        return tuple(kind.wire_type for kind in self.signature.says if not issubclass(kind, EngineEvent))
-
-    @property
-    def answers(self) -> tuple[str, ...]:
-        """The wire types of the questions that this step answers when it hears a command."""
-        if not self.hears_commands:
-            return ()
-        return tuple(kind.answers.wire_type for kind in self.signature.says if kind.answers is not None)
-
-    @property
-    def opens(self) -> bool:
-        """Whether this is the step that opens the saga."""
-        return any(issubclass(kind, Opening) for kind in self.signature.says)
-
-    @property
-    def has_effect(self) -> bool:
-        """Whether it touches the world: it is handed a port that is not read-only."""
-        return any(ReadOnly not in port.__mro__ for _, port in self.signature.ports)
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The whole flow of one saga kind."""
-
-    saga: str
-    schema: SagaSchema
-    participants: tuple[str, ...]
-    door: str
-    steps: dict[str, Step]
-
-    @cached_property
-    def hearers(self) -> dict[str, tuple[Step, ...]]:
-        """The steps that hear a wire type, in the order of the story."""
-        found: dict[str, list[Step]] = {}
-        for step in self.steps.values():
-            for wire_type in dict.fromkeys(kind for leg in step.legs for kind in leg):
-                found.setdefault(wire_type, []).append(step)
-        return {wire_type: tuple(steps) for wire_type, steps in found.items()}
-
-    @cached_property
-    def sayers(self) -> dict[str, tuple[Step, ...]]:
-        """The steps that may say a wire type."""
-        found: dict[str, list[Step]] = {}
-        for step in self.steps.values():
-            for wire_type in step.says:
-                found.setdefault(wire_type, []).append(step)
-        return {wire_type: tuple(steps) for wire_type, steps in found.items()}
-
-    @cached_property
-    def undos(self) -> dict[str, Undo]:
-        """Every compensation, by its name."""
-        return {step.undo.name: step.undo for step in self.steps.values() if step.undo}
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A short hash of everything that decides who does what: it changes when the flow does."""
-        lines = sorted(
-            f"{step.participant} {step.name} {step.legs} {step.says} {step.undo.name if step.undo else ''}"
-            for step in self.steps.values()
-        )
-        return hashlib.blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
-
-    def steps_of(self, participant: str) -> dict[str, Step]:
-        """The steps one participant owns, by name."""
-        return {name: step for name, step in self.steps.items() if step.participant == participant}
-
-    def step_called(self, participant: str, name: str) -> Step | None:
-        """The participant's step of this name, or the one that has had it; None where there is none."""
-        owned = self.steps_of(participant)
-        return owned.get(name) or next((step for step in owned.values() if name in step.formerly), None)
-
-    def kept_by(self, participant: str) -> frozenset[str]:
-        """The wire types of which this participant must remember the body: what its steps and undos recall."""
-        kept: set[str] = set()
-        for step in self.steps_of(participant).values():
-            signatures = [step.signature] + ([step.undo.signature] if step.undo else [])
-            kept |= {kind for one in signatures for recall in one.recalls for kind in recall.types}
-            kept |= set(step.answers)
-            if step.join_deadline_seconds is not None:
-                kept |= {kind for leg in step.legs for kind in leg}
-        return frozenset(kept)
-
-    def downstream_of(self, wire_type: str) -> frozenset[str]:
-        """The names of all steps that run because of this fact, directly or not."""
-        found: set[str] = set()
-        waiting = [wire_type]
-        while waiting:
-            for step in self.hearers.get(waiting.pop(), ()):
-                if step.name not in found:
-                    found.add(step.name)
-                    waiting.extend(step.says)
-        return frozenset(found)
-
-    def is_a(self, wire_type: str, kind: type[Message] | UnionType) -> bool:
-        """Whether messages of this wire type are of that kind; an unknown type is of none."""
-        declared = self.schema.messages.get(wire_type)
-        return declared is not None and issubclass(declared, kind)
+__all__ = [
+    "Graph",
+    "Recall",
+    "Signature",
+    "Step",
+    "Undo",
+    "draft_of",
+    "graph_of",
+    "parameter_kinds",
+    "signature_of",
+]
 
 
 def graph_of(flow: Flow, undos: Iterable[StepFunction], schema: SagaSchema) -> Graph:
-    """The graph of a flow and its compensations, unchecked; TypeError for a function without mark."""
-    steps: dict[str, Step] = {}
-    for participant in flow.participants:
-        for function in participant.steps:
-            step = _step(participant.name, function)
-            if step.name in steps:
-                raise TypeError(f"two steps of {flow.saga} are called {step.name}")
-            steps[step.name] = step
-    doors = [participant.name for participant in flow.participants if participant.door]
+    """The graph of a flow and its compensations; raises `FlowMisdeclared` (a TypeError) for wrong marks or signatures.
+
+    The rules of the choreography are unchecked: `checks.checked` holds the graph against them.
+    """
+    graph = draft_of(flow, undos, schema)
+    if graph.flaws:
+        raise FlowMisdeclared(graph.saga, [str(flaw) for flaw in graph.flaws])
+    return graph
+
+
+def draft_of(flow: Flow, undos: Iterable[StepFunction], schema: SagaSchema) -> Graph:
+    """The graph as far as marks and signatures allow; what is wrong with them stands in its `flaws`."""
+    draft = _Draft(flow)
+    steps = draft.steps()
+    names = tuple(participant.name for participant in draft.participants)
+    doors = [participant.name for participant in draft.participants if participant.door]
     if len(doors) != 1:
-        raise TypeError(f"{flow.saga} needs exactly one participant that is its door, not {len(doors)}")
-    names = tuple(participant.name for participant in flow.participants)
-    graph = Graph(flow.saga, schema, names, doors[0], steps)
-    return _with_policies(_with_undos(graph, [_undo_parts(function) for function in undos]))
-
-
-def _step(participant: str, function: StepFunction) -> Step:
-    mark = mark_of(function)
-    if not isinstance(mark, StepMark):
-        raise TypeError(f"{function.__name__} is an @undo, and stands among the steps")
-    for kinds, leg in zip(parameter_kinds(function), mark.legs, strict=False):
-        if kinds != set(leg):
-            raise TypeError(f"{function.__name__}: a parameter takes other messages than it is marked to hear")
-    return Step(
-        name=function.__name__,
-        participant=participant,
-        function=function,
-        signature=signature_of(function, heard_parameters=len(mark.legs)),
-        legs=tuple(tuple(kind.wire_type for kind in leg) for leg in mark.legs),
-        retry=mark.retry,
-        timeout_seconds=mark.timeout_seconds,
-        policy=mark.policy,
-        pivot=mark.pivot,
-        join_deadline_seconds=mark.deadline_seconds,
-        hears_commands=any(issubclass(kind, Command) for leg in mark.legs for kind in leg),
-        formerly=mark.formerly,
-    )
-
-
-def _undo_parts(function: StepFunction) -> tuple[StepFunction, UndoMark]:
-    mark = mark_of(function)
-    if not isinstance(mark, UndoMark):
-        raise TypeError(f"{function.__name__} is a step, and stands among the compensations")
-    return function, mark
-
-
-def _with_undos(graph: Graph, undos: list[tuple[StepFunction, UndoMark]]) -> Graph:
-    steps = dict(graph.steps)
-    names = [function.__name__ for function, _ in undos] + list(steps)
-    for name in {name for name in names if names.count(name) > 1}:
-        raise TypeError(f"two functions of {graph.saga} are called {name}")
-    for function, mark in undos:
-        if parameter_kinds(function)[0] != {mark.fact, NoneType}:
-            raise TypeError(f"{function.__name__}: its first parameter must be {mark.fact.__name__} | None")
-        sayers = graph.sayers.get(mark.fact.wire_type, ())
-        if len(sayers) != 1:
-            raise TypeError(f"{function.__name__} undoes {mark.fact.__name__}, which {len(sayers)} steps say")
-        step = sayers[0]
-        downstream = {graph.steps[name].participant for name in graph.downstream_of(mark.fact.wire_type)}
-        steps[step.name] = replace(
-            step,
-            undo=Undo(
-                name=function.__name__,
-                participant=step.participant,
-                fact=mark.fact.wire_type,
-                function=function,
-                signature=signature_of(function, heard_parameters=1),
-                retry=mark.retry,
-                timeout_seconds=mark.timeout_seconds,
-                waits_for=frozenset(downstream if mark.after is None else mark.after) - {step.participant},
-                formerly=mark.formerly,
-            ),
+        draft.note(
+            f"{flow.saga} needs exactly one participant that is its door, not {len(doors)}: Participant(…, door=True)"
         )
-    return replace(graph, steps=steps)
+    graph = Graph(flow.saga, schema, names, (doors or names or ("",))[0], steps, flow)
+    graph = draft.with_undos(graph, undos)
+    return replace(with_policies(graph), flaws=tuple(draft.flaws))
 
 
-def _with_policies(graph: Graph) -> Graph:
-    """After a pivot nothing can be taken back: a failed step there is held, whatever it says of itself."""
-    held: set[str] = set()
-    for step in graph.steps.values():
-        if step.pivot:
-            held |= {step.name} | {name for kind in step.says for name in graph.downstream_of(kind)}
-    return replace(
-        graph,
-        steps={name: replace(step, policy="hold") if name in held else step for name, step in graph.steps.items()},
-    )
+class _Draft:
+    """Makes steps and compensations of marked functions, and collects what is wrong with them."""
 
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.flaws: list[Mistake] = []
+        self.participants = self._participants()
 
-def signature_of(function: StepFunction, heard_parameters: int) -> Signature:
-    """What the function's annotations say; TypeError for a parameter or a result that has none or a wrong one."""
-    hints = get_type_hints(function)
-    heard: list[str] = []
-    recalls: list[Recall] = []
-    ports: list[tuple[str, type]] = []
-    call: str | None = None
-    for parameter in inspect.signature(function).parameters:
-        kinds = _members(hints.get(parameter))
-        named = [kind for kind in kinds if kind is not NoneType]
-        if not named:
-            raise TypeError(f"{function.__name__}: parameter {parameter} says nothing about its type")
-        if named == [Call]:
-            call = parameter
-        elif all(isinstance(kind, type) and issubclass(kind, Message) for kind in named):
-            if len(heard) < heard_parameters:
-                heard.append(parameter)
+    def note(self, words: str, about: object = None) -> None:
+        self.flaws.append(Mistake(words, self.flow if about is None else about))
+
+    def _participants(self) -> list[Participant]:
+        written = self.flow.participants
+        if isinstance(written, Participant):
+            self.note("participants is one Participant: write a tuple, participants=(Participant(…),)")
+            written = (written,)
+        found = []
+        for one in written:
+            if not isinstance(one, Participant):
+                self.note(f"{one!r} among the participants is no Participant")
+            elif callable(one.steps):
+                self.note(f"the steps of {one.name} are one function: write a tuple, steps=(a_step,)")
+                found.append(replace(one, steps=(one.steps,)))
             else:
-                types = tuple(kind.wire_type for kind in named)
-                recalls.append(Recall(parameter, types, NoneType in kinds))
-        elif len(named) == 1 and isinstance(named[0], type):
-            ports.append((parameter, named[0]))
-        else:
-            raise TypeError(f"{function.__name__}: parameter {parameter} is neither a message, a port nor a Call")
-    result = [kind for kind in _members(hints.get("return")) if kind is not NoneType]
-    says = tuple(kind for kind in result if isinstance(kind, type) and issubclass(kind, Event))
-    if len(says) + (Later in result) != len(result):
-        raise TypeError(f"{function.__name__} may return events, Later and None only")
-    if len(heard) < heard_parameters:
-        raise TypeError(f"{function.__name__} needs a parameter for each message it hears")
-    returned = _members(hints.get("return"))
-    return Signature(tuple(heard), tuple(recalls), tuple(ports), call, says, Later in result, NoneType in returned)
+                found.append(one)
+        return found
+
+    def steps(self) -> dict[str, Step]:
+        found: dict[str, Step] = {}
+        for participant in self.participants:
+            for function in participant.steps:
+                step = self._step(participant.name, function)
+                if step is None:
+                    continue
+                if step.name in found:
+                    other = found[step.name].participant
+                    words = f"two steps of {self.flow.saga} are called {step.name}, in {other} and {participant.name}"
+                    self.note(f"{words}: list the step once, or rename one of them", function)
+                    continue
+                found[step.name] = step
+        return found
+
+    def _step(self, participant: str, function: StepFunction) -> Step | None:
+        if not callable(function):
+            self.note(f"{function!r} among the steps of {participant} is no function")
+            return None
+        mark = self._mark_of(function)
+        if isinstance(mark, UndoMark):
+            self.note(f"{function.__name__} is an @undo, and stands among the steps: list it in UNDOS", function)
+            return None
+        if mark is None:
+            return None
+        for flaw in mark.flaws:
+            self.note(f"{function.__name__} {flaw}", function)
+        if mark.flaws and not any(mark.legs):
+            mark = replace(mark, legs=_guessed(function))
+        signature = self._signature_of(function, max(len(mark.legs), 1))
+        for kinds, leg in zip(parameter_kinds(function), mark.legs, strict=False):
+            if kinds != set(leg) and not mark.flaws:
+                words = " | ".join(kind.__name__ for kind in leg)
+                taken = f"{function.__name__}: a parameter takes other messages than it is marked to hear"
+                self.note(f"{taken}: annotate it with {words}", function)
+        return Step(
+            name=function.__name__,
+            participant=participant,
+            function=function,
+            signature=signature,
+            legs=tuple(tuple(kind.wire_type for kind in leg) for leg in mark.legs),
+            retry=mark.retry,
+            timeout_seconds=mark.timeout_seconds,
+            policy=mark.policy,
+            pivot=mark.pivot,
+            join_deadline_seconds=mark.deadline_seconds,
+            hears_commands=any(issubclass(kind, Command) for leg in mark.legs for kind in leg),
+            formerly=mark.formerly,
+            until=frozenset(kind.wire_type for kind in mark.until),
+            marked_until=frozenset(kind.wire_type for kind in mark.until),
+            repeatable=mark.repeatable,
+        )
+
+    def _mark_of(self, function: StepFunction) -> StepMark | UndoMark | None:
+        """The mark; for a function without one that is noted, and the mark guessed, which spares further mistakes."""
+        try:
+            return mark_of(function)
+        except TypeError:
+            self.note(f"{_name(function)} bears none of @on, @join, @undo: mark it, as @on(TheMessage)", function)
+        legs = _guessed(function)
+        return StepMark(legs, Retry(), 30.0, "end", False, None, ()) if any(legs) else None
+
+    def _signature_of(self, function: StepFunction, heard_parameters: int) -> Signature:
+        signature, flaws = read_signature(function, heard_parameters)
+        for flaw in flaws:
+            self.note(f"{function.__name__} {flaw}", function)
+        return signature
+
+    def with_undos(self, graph: Graph, undos: Iterable[StepFunction]) -> Graph:
+        """The graph with each compensation at its step, and with what it waits for."""
+        steps = dict(graph.steps)
+        names = set(steps)
+        functions: list[Any] = [undos] if callable(undos) else list(undos)
+        for function in functions:
+            if not callable(function):
+                self.note(f"{function!r} among the compensations is no function")
+                continue
+            found = self._undo_of(graph, function)
+            if found is None:
+                continue
+            if function.__name__ in names:
+                self.note(f"two functions of {graph.saga} are called {function.__name__}: rename one of them", function)
+            elif former := steps[found[0].name].undo:
+                words = f"{function.__name__} and {former.name} both undo {found[0].name}"
+                self.note(f"{words}: a step has one undo, which is also called with None; merge them", function)
+            else:
+                steps[found[0].name] = replace(found[0], undo=found[1])
+            names.add(function.__name__)
+        return replace(graph, steps=steps)
+
+    def _undo_of(self, graph: Graph, function: StepFunction) -> tuple[Step, Undo] | None:
+        try:
+            mark = mark_of(function)
+        except TypeError:
+            self.note(f"{_name(function)} bears none of @on, @join, @undo: mark it @undo(TheEvent)", function)
+            mark = UndoMark(Event, Retry(), 30.0, None)
+        if not isinstance(mark, UndoMark):
+            self.note(
+                f"{function.__name__} is a step, and stands among the compensations: list it in the flow", function
+            )
+            return None
+        for flaw in mark.flaws:
+            self.note(f"{function.__name__} {flaw}", function)
+        signature = self._signature_of(function, heard_parameters=1)
+        if not mark.fact.wire_type:
+            guessed = [kind for leg in _guessed(function) for kind in leg if issubclass(kind, Event)]
+            if len(guessed) != 1:
+                return None
+            mark = replace(mark, fact=guessed[0])
+        elif next(iter(parameter_kinds(function)), None) != {mark.fact, NoneType}:
+            words = f"{function.__name__}: its first parameter must be {mark.fact.__name__} | None"
+            self.note(f"{words}, for the step may not have got that far", function)
+        step = self._undone_step(graph, function, mark.fact)
+        return None if step is None else (step, self._undo(graph, step, function, mark, signature))
+
+    def _undone_step(self, graph: Graph, function: StepFunction, fact: type[Event]) -> Step | None:
+        sayers = graph.sayers.get(fact.wire_type, ())
+        if len(sayers) != 1:
+            said = f"{function.__name__} undoes {fact.__name__}, which {len(sayers)} steps say"
+            self.note(f"{said}: exactly one step of the flow must say it", function)
+        return sayers[0] if len(sayers) == 1 else None
+
+    def _undo(self, graph: Graph, step: Step, function: StepFunction, mark: UndoMark, signature: Signature) -> Undo:
+        fact = mark.fact.wire_type
+        downstream = {graph.steps[name].participant for name in graph.downstream_of(fact)}
+        return Undo(
+            name=function.__name__,
+            participant=step.participant,
+            fact=fact,
+            function=function,
+            signature=signature,
+            retry=mark.retry,
+            timeout_seconds=mark.timeout_seconds,
+            waits_for=frozenset(downstream if mark.after is None else mark.after) - {step.participant},
+            formerly=mark.formerly,
+        )
 
 
-def parameter_kinds(function: StepFunction) -> list[set[Any]]:
-    """The types each parameter may have, in order."""
-    hints = get_type_hints(function)
-    return [set(_members(hints.get(parameter))) for parameter in inspect.signature(function).parameters]
+def _guessed(function: StepFunction) -> tuple[tuple[type[Message], ...], ...]:
+    """What a function without a usable mark seems to hear: its first parameter."""
+    kinds = next(iter(parameter_kinds(function)), set())
+    return (tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Message) and kind.wire_type),)
 
 
-def _members(kind: Any) -> tuple[Any, ...]:
-    if get_origin(kind) in (Union, UnionType):
-        return get_args(kind)
-    return () if kind is None else (kind,)
+def _name(function: StepFunction) -> str:
+    return getattr(function, "__name__", repr(function))

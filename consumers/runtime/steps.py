@@ -3,30 +3,56 @@
 A step is an async function that returns what it says. Its first message parameter is what it hears; further message
 parameters are earlier facts of the same saga; a `Call` parameter gives the key and the time; every other parameter is
 a port, handed in by its type.
+
+What is wrong with a mark is noted in it and reported by the checks, so that all mistakes of a flow show at once.
+
+A step with an effect that cannot be undone is a pivot (`pivot=True`). Once a pivot may have begun, the saga can only go
+forward:
+
+- No failing end may follow. The checks refuse a refusal, an expiry or a cancel that can come after it.
+- The engine derives which steps can still fail then: those after the pivot, and those beside it. They are forward-only:
+  when their budget is spent they are held, never ended. `soma flow` shows them.
+- A step after a pivot may have an effect without undo. It needs no mark and need not belong to the door.
+- A cancel or a deadline belongs to the door. It recalls the event with which the door opens the way to the pivot, as
+  `cleared: DeliveryCleared | None`, and refuses when it stands; or it is marked `until=DeliveryCleared`.
 """
 
-import re
+import inspect
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import UnionType
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
+from consumers.runtime.marks import MarkNotes, StepMark, UndoMark
+from consumers.runtime.retry import Retry, in_seconds
 from schemas.engine import CommandRefused, Policy
 from schemas.message import Event, Message
+
+__all__ = [
+    "Call",
+    "Declined",
+    "Flow",
+    "Later",
+    "Participant",
+    "ReadOnly",
+    "Retry",
+    "StepFunction",
+    "StepMark",
+    "UndoMark",
+    "in_seconds",
+    "join",
+    "mark_of",
+    "on",
+    "undo",
+]
 
 StepFunction = Callable[..., Coroutine[Any, Any, Any]]
 F = TypeVar("F", bound=StepFunction)
 
 MARK = "__soma_mark__"
-
-
-def in_seconds(duration: str) -> float:
-    """The length of a duration such as "200ms", "30s", "5m", "2h" or "1d", in seconds; ValueError for anything else."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", duration)
-    if match is None:
-        raise ValueError(f"not a duration: {duration!r} (write 200ms, 30s, 5m, 2h or 1d)")
-    return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}[match[2]]
+STEP_RETRY = Retry()
+UNDO_RETRY = Retry(attempts=10, first="200ms", most="1m")
 
 
 class Declined(Exception):
@@ -35,20 +61,6 @@ class Declined(Exception):
 
 class ReadOnly(Protocol):
     """A port that only looks: a step that is handed nothing else has no effect, and needs no undo."""
-
-
-@dataclass(frozen=True)
-class Retry:
-    """How often and how patiently a step is tried: `attempts` in all, waiting from `first`, doubling, up to `most`."""
-
-    attempts: int = 5
-    first: str = "200ms"
-    most: str = "30s"
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ValueError("a step is tried at least once")
-        in_seconds(self.first), in_seconds(self.most)
 
 
 @dataclass(frozen=True)
@@ -81,87 +93,93 @@ class Call:
         return Later(at)
 
 
-@dataclass(frozen=True)
-class StepMark:
-    """What `@on` or `@join` noted. `legs` has one entry per fact waited for, each a set of alternatives."""
-
-    legs: tuple[tuple[type[Message], ...], ...]
-    retry: Retry
-    timeout_seconds: float
-    policy: Policy
-    pivot: bool
-    deadline_seconds: float | None
-    formerly: tuple[str, ...]
-
-    @property
-    def is_join(self) -> bool:
-        """Whether the step waits for several facts."""
-        return self.deadline_seconds is not None
-
-
-@dataclass(frozen=True)
-class UndoMark:
-    """What `@undo` noted. `after` opts out of the derived order: wait only for these participants."""
-
-    fact: type[Event]
-    retry: Retry
-    timeout_seconds: float
-    after: tuple[str, ...] | None
-    formerly: tuple[str, ...] = field(default=())
-
-
 def on(
     *heard: type[Message] | UnionType,
-    retry: Retry = Retry(),
+    retry: Retry = STEP_RETRY,
     timeout: str = "30s",
     failure: Policy = "end",
     pivot: bool = False,
+    until: type[Event] | UnionType | None = None,
+    repeatable: bool = False,
     formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Call the function whenever one of the messages is heard.
 
     When the budget is spent, `failure` says what follows: "end" the saga, "hold" the step until it is retried by hand,
     or "ignore". `pivot` marks an effect that cannot be undone. `formerly` lists names the step had in running sagas.
+    `until` is for a step of the door: once the event stands, the engine says no failing end for this step, and refuses
+    the command. `repeatable` lets several commands of one saga each lead to the step's event; it allows no loop.
     """
-    alternatives = tuple(kind for one in heard for kind in _alternatives(one))
-    mark = StepMark((alternatives,), retry, in_seconds(timeout), failure, pivot, None, formerly)
-    return _marking(mark)
+    if len(heard) == 1 and inspect.isfunction(heard[0]):
+        return _without_parentheses("on", heard[0])
+    notes = MarkNotes()
+    mark = StepMark(
+        legs=(tuple(kind for one in heard for kind in notes.alternatives(one)),),
+        retry=notes.retry(retry),
+        timeout_seconds=notes.seconds("timeout", timeout),
+        policy=notes.policy(failure),
+        pivot=pivot,
+        deadline_seconds=None,
+        formerly=notes.names("formerly", formerly),
+        until=cast("tuple[type[Event], ...]", () if until is None else notes.alternatives(until)),
+        repeatable=repeatable,
+    )
+    return _marking(replace(mark, flaws=notes.flaws("on", mark.legs)))
 
 
 def join(
     *legs: type[Event] | UnionType,
-    deadline: str,
-    retry: Retry = Retry(),
+    deadline: str | None = None,
+    retry: Retry = STEP_RETRY,
     timeout: str = "30s",
     failure: Policy = "end",
     formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
-    """Call the function once one fact of each leg is heard; its first parameters are the legs, in order.
+    """Call the function once one event of each leg is heard; its first parameters are the legs, in order.
 
-    If they have not all come `deadline` after the first one, the step has failed.
+    If they have not all come `deadline` after the first one, the step has failed. A join without a deadline is refused
+    by the checks.
     """
+    if len(legs) == 1 and inspect.isfunction(legs[0]):
+        return _without_parentheses("join", legs[0])
+    notes = MarkNotes()
+    if deadline is None:
+        notes.found.append('joins without a deadline: write deadline="6h"')
     mark = StepMark(
-        tuple(_alternatives(leg) for leg in legs),
-        retry,
-        in_seconds(timeout),
-        failure,
-        False,
-        in_seconds(deadline),
-        formerly,
+        legs=tuple(notes.alternatives(leg) for leg in legs),
+        retry=notes.retry(retry),
+        timeout_seconds=notes.seconds("timeout", timeout),
+        policy=notes.policy(failure),
+        pivot=False,
+        deadline_seconds=notes.seconds("deadline", "6h" if deadline is None else deadline),
+        formerly=notes.names("formerly", formerly),
     )
-    return _marking(mark)
+    return _marking(replace(mark, flaws=notes.flaws("join", mark.legs)))
 
 
 def undo(
     fact: type[Event],
     *,
-    retry: Retry = Retry(attempts=10, first="200ms", most="1m"),
+    retry: Retry = UNDO_RETRY,
     timeout: str = "30s",
     after: tuple[str, ...] | None = None,
     formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Call the function to take back `fact`, or, with None for it, whatever the step may have done before it spoke."""
-    return _marking(UndoMark(fact, retry, in_seconds(timeout), after, formerly))
+    if inspect.isfunction(fact):
+        return _without_parentheses("undo", fact)
+    notes = MarkNotes()
+    kinds = notes.alternatives(fact)
+    if len(kinds) > 1:
+        notes.found.append("undoes several events: write one @undo function for each")
+    mark = UndoMark(
+        fact=cast("type[Event]", kinds[0]) if len(kinds) == 1 else Event,
+        retry=notes.retry(retry),
+        timeout_seconds=notes.seconds("timeout", timeout),
+        after=None if after is None else notes.names("after", after),
+        formerly=notes.names("formerly", formerly),
+    )
+    return _marking(replace(mark, flaws=tuple(notes.found)))
 
 
 def mark_of(function: StepFunction) -> StepMark | UndoMark:
@@ -180,10 +198,14 @@ def _marking(mark: StepMark | UndoMark) -> Callable[[F], F]:
     return note
 
 
-def _alternatives(kind: type[Message] | UnionType) -> tuple[type[Message], ...]:
-    if isinstance(kind, UnionType):
-        return tuple(kind.__args__)
-    return (kind,)
+def _without_parentheses(mark: str, function: Any) -> Callable[[F], F]:
+    """Python passes the function itself to a mark that is written without parentheses: keep it, and note that."""
+    flaw = f"is marked @{mark} without parentheses: write @{mark}(TheMessage)"
+    seconds = in_seconds("6h") if mark == "join" else None
+    noted: StepMark | UndoMark = StepMark((), Retry(), 30.0, "end", False, seconds, (), flaws=(flaw,))
+    if mark == "undo":
+        noted = UndoMark(Event, Retry(), 30.0, None, flaws=(flaw,))
+    return cast("Callable[[F], F]", _marking(noted)(function))
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,11 @@ def test_the_campaign_is_in_the_catalogue() -> None:
     assert SCHEMAS["campaign"].saga == "campaign"
 
 
+def test_a_saga_that_is_not_in_the_catalogue_is_told_with_what_makes_it_one() -> None:
+    with pytest.raises(LookupError, match=r"no saga refund: schemas/refund\.py must declare an Opening.*campaign"):
+        SCHEMAS["refund"]
+
+
 def test_every_class_of_a_module_is_in_its_schema_and_no_two_have_one_type() -> None:
     declared = [
         kind
