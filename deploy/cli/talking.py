@@ -114,11 +114,8 @@ def graphs_of(settings: Settings) -> dict[str, Graph]:
 
 
 def kinds_of(settings: Settings) -> tuple[SagaKind, ...]:
-    """Every saga kind of this hub; raises `Invalid` or `FlowError` where there is none to be had."""
-    try:
-        return sagas_of(settings)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise Invalid(f"SOMA_APPLICATION={settings.application} names no composition root: {error}") from error
+    """Every saga kind of this hub; raises `FlowError` where there is none to be had."""
+    return sagas_of(settings)
 
 
 def chosen(settings: Settings, saga: str | None) -> list[str]:

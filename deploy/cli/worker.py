@@ -15,7 +15,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from consumers.kinds import SagaKind
 from consumers.topics import TopicsDiffer
 from consumers.worker import STUCK_EXIT_CODE, Worker
-from deploy.cli.application import sagas_of
+from deploy.cli.application import check_adapters, sagas_of
 from deploy.cli.sink import instance_name
 from deploy.local.files import write_whole
 from deploy.local.places import Places
@@ -41,6 +41,7 @@ def worker(settings: Settings, only: list[str], check: bool = False) -> int:
     """
     try:
         kinds = sagas_of(settings)
+        check_adapters(settings, kinds)
         if check:
             print(f"checked: {', '.join(kind.graph.saga for kind in kinds)}", file=sys.stderr)
             return 0
