@@ -4,9 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .bounds import Count, ItemName, Name, Text
 from .message import Command, CompensatingEvent, Completion, Event, FailingEnd, Opening, Question, Refusal
 
 Channel = Literal["email", "social", "blog"]
+Url = Annotated[str, Field(max_length=2_000)]
+# An event has room for one of these per channel.
+Draft = Annotated[str, Field(max_length=150_000)]
 EmailAddress = Annotated[str, Field(pattern=r"^[^@\s,;<>\"]+@[^@\s,;<>\"]+$", max_length=254)]
 
 
@@ -25,7 +29,7 @@ class Brief(BaseModel):
     name: str = Field(min_length=1, max_length=200)
     goal: str = Field(min_length=1, max_length=4_000)
     audience: Audience
-    channels: tuple[Channel, ...] = Field(min_length=1)
+    channels: tuple[Channel, ...] = Field(min_length=1, max_length=20)
     sources: tuple[Annotated[str, Field(min_length=1, max_length=50_000)], ...] = Field(
         default=(), max_length=50, description="Texts to research in."
     )
@@ -65,17 +69,17 @@ class CampaignOpened(Brief, Opening, type="campaign.opened"):
 class AudienceResearched(Event, type="campaign.audience.researched"):
     """What the sources say that matters to this audience."""
 
-    findings: tuple[str, ...]
-    keywords: tuple[str, ...]
+    findings: tuple[Text, ...] = Field(max_length=100)
+    keywords: tuple[Text, ...] = Field(max_length=100)
 
 
 class ContentDrafted(Event, type="campaign.content.drafted"):
     """The draft is on disk: one text per channel."""
 
-    headline: str
-    summary: str
-    path: str = Field(description="Folder of the draft, below the state folder.")
-    texts: dict[Channel, str]
+    headline: Text
+    summary: Text
+    path: ItemName = Field(description="Folder of the draft, below the state folder.")
+    texts: dict[Channel, Draft]
 
 
 class ContentDiscarded(CompensatingEvent, type="campaign.content.discarded", undoes=ContentDrafted):
@@ -85,7 +89,7 @@ class ContentDiscarded(CompensatingEvent, type="campaign.content.discarded", und
 class AssetsDesigned(Event, type="campaign.assets.designed"):
     """One banner per channel is on disk."""
 
-    banners: dict[Channel, str] = Field(description="Path of the picture, below the state folder, by channel.")
+    banners: dict[Channel, ItemName] = Field(description="Path of the picture, below the state folder, by channel.")
 
 
 class AssetsRemoved(CompensatingEvent, type="campaign.assets.removed", undoes=AssetsDesigned):
@@ -95,24 +99,24 @@ class AssetsRemoved(CompensatingEvent, type="campaign.assets.removed", undoes=As
 class ReviewRequested(Question, type="campaign.review.requested", waiting_for="approve or reject"):
     """A person must decide before the deadline; this is what they decide about."""
 
-    headline: str = ""
-    summary: str = ""
-    draft: str = Field(default="", description="Folder of the draft, below the state folder.")
-    banners: dict[Channel, str] = Field(default_factory=dict)
+    headline: Text = ""
+    summary: Text = ""
+    draft: ItemName = Field(default="", description="Folder of the draft, below the state folder.")
+    banners: dict[Channel, ItemName] = Field(default_factory=dict)
 
 
 class CampaignApproved(Event, type="campaign.approved", answers=ReviewRequested):
     """The campaign may be published."""
 
-    reviewer: str
-    note: str = ""
+    reviewer: Name
+    note: Text = ""
 
 
 class CampaignRejected(FailingEnd, type="campaign.rejected", ends_as="rejected"):
     """The reviewer said no."""
 
-    reviewer: str
-    reason: str
+    reviewer: Name
+    reason: Text
 
 
 class CampaignExpired(FailingEnd, type="campaign.expired", ends_as="expired"):
@@ -122,13 +126,13 @@ class CampaignExpired(FailingEnd, type="campaign.expired", ends_as="expired"):
 class CampaignCancelled(FailingEnd, type="campaign.cancelled", ends_as="cancelled"):
     """Somebody called the campaign off."""
 
-    reason: str
+    reason: Text
 
 
 class BlogPublished(Event, type="campaign.blog.published"):
     """The post is on the site."""
 
-    url: str
+    url: Url
 
 
 class BlogUnpublished(CompensatingEvent, type="campaign.blog.unpublished", undoes=BlogPublished):
@@ -146,7 +150,7 @@ class BlogRefused(Refusal, type="campaign.blog.refused"):
 class SocialPublished(Event, type="campaign.social.published"):
     """The entry is in the feed."""
 
-    url: str
+    url: Url
 
 
 class SocialUnpublished(CompensatingEvent, type="campaign.social.unpublished", undoes=SocialPublished):
@@ -164,8 +168,8 @@ class SocialRefused(Refusal, type="campaign.social.refused"):
 class EmailPrepared(Event, type="campaign.email.prepared"):
     """One message per recipient lies in the outbox; none has left."""
 
-    recipients: int
-    folder: str = Field(default="", description="Folder of the messages, below the state folder.")
+    recipients: Count
+    folder: ItemName = Field(default="", description="Folder of the messages, below the state folder.")
 
 
 class EmailDiscarded(CompensatingEvent, type="campaign.email.discarded", undoes=EmailPrepared):
@@ -187,8 +191,8 @@ class DeliveryCleared(Event, type="campaign.delivery.cleared"):
 class EmailSent(Event, type="campaign.email.sent"):
     """The mail has left. There is no way back."""
 
-    sent: int
-    refused: int = Field(default=0, description="Recipients whom the mail server refused for good.")
+    sent: Count
+    refused: Count = Field(default=0, description="Recipients whom the mail server refused for good.")
 
 
 class EmailSkipped(Event, type="campaign.email.skipped"):
@@ -198,5 +202,5 @@ class EmailSkipped(Event, type="campaign.email.skipped"):
 class CampaignCompleted(Completion, type="campaign.completed"):
     """Published; what was delivered, per channel."""
 
-    delivered: dict[Channel, int]
-    links: dict[Channel, str]
+    delivered: dict[Channel, Count]
+    links: dict[Channel, Url]

@@ -2,18 +2,25 @@
 of it later. Nothing there is ever changed: a decision is a record of its own, and the first one of a letter counts.
 """
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from .bounds import Count, ItemName, Moment, Name, Offset, Text
+
+HEADERS_MAX = 50
+VALUE_BYTES_MAX = 1024 * 1024
+BASE64_CHARACTERS_MAX = 1_400_000
+# The saga's id, the item's name and the number of its attempt.
+LetterId = Annotated[str, Field(max_length=2_000)]
 
 
 class Origin(BaseModel):
     """Where the record stood."""
 
-    topic: str
-    partition: int
-    offset: int
+    topic: Name
+    partition: Count
+    offset: Offset
 
 
 class DeadLetter(BaseModel):
@@ -26,24 +33,24 @@ class DeadLetter(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    id: str
+    id: LetterId
     kind: Literal["unreadable", "failed"]
-    saga: str
-    saga_id: str | None
-    participant: str
-    step: str | None = None
-    item: str | None = None
-    attempts: int = 0
-    type: str | None = None
-    error: str
-    reason: str
-    fingerprint: str
+    saga: Name
+    saga_id: ItemName | None
+    participant: Name
+    step: Name | None = None
+    item: ItemName | None = None
+    attempts: Count = 0
+    type: ItemName | None = None
+    error: Name
+    reason: Text
+    fingerprint: Name
     origin: Origin | None = None
-    headers: dict[str, str] = {}
-    value: str | None = None
-    value_base64: str | None = None
-    value_bytes: int = Field(default=0, description="How large the original value is.")
-    at: AwareDatetime
+    headers: dict[ItemName, ItemName] = Field(default={}, max_length=HEADERS_MAX)
+    value: Annotated[str, Field(max_length=VALUE_BYTES_MAX)] | None = None
+    value_base64: Annotated[str, Field(max_length=BASE64_CHARACTERS_MAX)] | None = None
+    value_bytes: Count = Field(default=0, description="How large the original value is.")
+    at: Moment
 
 
 class LetterDiscarded(BaseModel):
@@ -51,10 +58,10 @@ class LetterDiscarded(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    letter_id: str
-    reason: str
-    by: str
-    at: datetime
+    letter_id: LetterId
+    reason: Text
+    by: Name
+    at: Moment
 
 
 class LetterReplayed(BaseModel):
@@ -62,10 +69,10 @@ class LetterReplayed(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    letter_id: str
-    message_id: str = Field(description="Of the command or record that it was replayed by.")
-    by: str
-    at: datetime
+    letter_id: LetterId
+    message_id: ItemName = Field(description="Of the command or record that it was replayed by.")
+    by: Name
+    at: Moment
 
 
 def letter_types(saga: str) -> dict[str, type[BaseModel]]:

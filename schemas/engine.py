@@ -4,21 +4,14 @@ An engine event about one item is caused by that item (`<step>/<message id>`), n
 may hear the same message, and (saga, type, source, causation) is said once.
 """
 
-from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from .bounds import Count, ItemName, Moment, Name, Text, Words
 from .message import Command, Event, Message
 
 Policy = Literal["end", "hold", "ignore"]
-
-# Everybody may write to the topics: what journals keep of these events is bounded.
-Name = Annotated[str, Field(max_length=300)]
-ItemName = Annotated[str, Field(max_length=1_000)]
-Cause = Annotated[str, Field(max_length=20_000)]
-Words = Annotated[str, Field(min_length=1, max_length=20_000)]
-Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 class EngineEvent(Event):
@@ -50,7 +43,7 @@ class StepFailed(EngineEvent, suffix="step.failed"):
     step: Name
     item: ItemName
     attempts: Count
-    cause: Cause
+    cause: Text
     policy: Policy
 
 
@@ -61,8 +54,8 @@ class StepDelayed(EngineEvent, suffix="step.delayed"):
     step: Name
     item: ItemName
     attempt: Count
-    cause: Cause
-    next_at: datetime
+    cause: Text
+    next_at: Moment
 
 
 class CompensationStuck(EngineEvent, suffix="compensation.stuck"):
@@ -72,7 +65,7 @@ class CompensationStuck(EngineEvent, suffix="compensation.stuck"):
     step: Name
     item: ItemName
     attempts: Count
-    cause: Cause
+    cause: Text
     forward: bool = Field(default=False, description="No compensation, but a step that is no longer deployed.")
 
 
@@ -129,7 +122,7 @@ class ItemCommand(EngineCommand):
 class RetryItem(ItemCommand, suffix="item.retry"):
     """Asks the door to let a held or stuck item be tried again; its wire type is `<saga>.item.retry`."""
 
-    reason: str = ""
+    reason: Text = ""
 
 
 class StepPaused(EngineEvent, suffix="step.paused"):
@@ -140,7 +133,7 @@ class StepPaused(EngineEvent, suffix="step.paused"):
 
     participant: Name
     step: Name
-    cause: Cause
+    cause: Text
 
 
 class StepResumed(EngineEvent, suffix="step.resumed"):
@@ -153,7 +146,7 @@ class StepResumed(EngineEvent, suffix="step.resumed"):
 class ResumeStep(EngineCommand, suffix="step.resume"):
     """Asks the door to let a paused step go on in this saga's partition; its wire type is `<saga>.step.resume`."""
 
-    reason: str = ""
+    reason: Text = ""
 
 
 class ResolveItem(ItemCommand, suffix="item.resolve"):
@@ -172,7 +165,7 @@ class CommandRefused(EngineEvent, suffix="command.refused"):
     """The answer to a command that led to nothing; no step can hear it."""
 
     command_id: ItemName
-    reason: str
+    reason: Text
 
 
 ENGINE_EVENTS: tuple[type[EngineEvent], ...] = (

@@ -1,10 +1,13 @@
 """The kinds of message: commands ask, events tell, ends close, compensating events take back."""
 
 import builtins
-from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .bounds import Moment, Name, Text
+
+PARTICIPANTS_MAX = 200
 
 EndState = Literal["completed", "rejected", "expired", "cancelled", "compensated"]
 
@@ -12,11 +15,11 @@ EndState = Literal["completed", "rejected", "expired", "cancelled", "compensated
 class Message(BaseModel):
     """Something said about one saga; its wire type is given when the class is declared: `class X(Event, type="a.b")`.
 
-    Fields may be added as long as they are optional; a changed meaning is a new type.
+    Fields may be added as long as they are optional; a changed meaning is a new type. Each has a range (`bounds`).
     Unknown fields of a newer speaker are ignored.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", str_strip_whitespace=True, allow_inf_nan=False)
 
     wire_type: ClassVar[str] = ""
     saga_id: str = Field(min_length=1, max_length=200)
@@ -58,15 +61,15 @@ class Event(Message):
 class Opening(Event):
     """The first fact of a saga; the door's. It fixes who must settle, so that a deployment cannot change it."""
 
-    participants: tuple[str, ...] = ()
-    graph: str = Field(default="", description="Hash of the flow this saga was opened under.")
+    participants: tuple[Name, ...] = Field(default=(), max_length=PARTICIPANTS_MAX)
+    graph: Name = Field(default="", description="Hash of the flow this saga was opened under.")
 
 
 class Question(Event):
     """The saga now waits for somebody's command; the status says so until an event that `answers` it."""
 
     waiting_for: ClassVar[str] = ""
-    deadline: datetime
+    deadline: Moment
 
     def __init_subclass__(cls, type: str = "", waiting_for: str = "", **settings: Any) -> None:
         super().__init_subclass__(type=type, **settings)
@@ -90,7 +93,7 @@ class FailingEnd(Event):
 class Refusal(FailingEnd):
     """A business no. It ends the saga, and what was done before is undone."""
 
-    reason: str
+    reason: Text
 
 
 class CompensatingEvent(Event):

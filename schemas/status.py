@@ -1,9 +1,10 @@
 """What the status topics carry: where each saga stands."""
 
-from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from .bounds import Count, ItemName, Moment, Name, Text
 
 SagaState = Literal[
     "running",
@@ -23,27 +24,31 @@ FINAL_STATES: frozenset[SagaState] = frozenset({"completed", "rejected", "compen
 STANDING_STATES: frozenset[SagaState] = frozenset({"stuck", "held"})
 
 
+STEPS_MAX = 2_000
+MISSING_MAX = 200
+
+
 class StepStatus(BaseModel):
     """One step of one saga."""
 
-    name: str
-    participant: str = ""
+    name: Name
+    participant: Name = ""
     state: StepState
-    attempts: int = 0
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    said: str | None = None
-    item: str | None = Field(default=None, description="The item to name when it has to be freed.")
+    attempts: Count = 0
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    said: Name | None = None
+    item: ItemName | None = Field(default=None, description="The item to name when it has to be freed.")
 
 
 class Stalled(BaseModel):
     """A fact that is owed past its deadline, who owes it, and what was found there."""
 
-    step: str = Field(default="", description="Empty where a participant has to undo and settle.")
-    participant: str
-    missing: list[str] = Field(description="The wire types of which one is owed.")
-    since: datetime = Field(description="The deadline that has passed.")
-    found: str = ""
+    step: Name = Field(default="", description="Empty where a participant has to undo and settle.")
+    participant: Name
+    missing: list[Name] = Field(max_length=MISSING_MAX, description="The wire types of which one is owed.")
+    since: Moment = Field(description="The deadline that has passed.")
+    found: Text = ""
 
 
 class SagaStatus(BaseModel):
@@ -51,16 +56,16 @@ class SagaStatus(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    saga_id: str
-    saga: str
+    saga_id: Name
+    saga: Name
     state: SagaState
     progress_percent: int = Field(ge=0, le=100)
-    steps: list[StepStatus] = []
-    waiting_for: str | None = None
-    cause: str | None = None
-    started_at: datetime
-    updated_at: datetime
-    deadline: datetime | None = None
+    steps: list[StepStatus] = Field(default=[], max_length=STEPS_MAX)
+    waiting_for: Text | None = None
+    cause: Text | None = None
+    started_at: Moment
+    updated_at: Moment
+    deadline: Moment | None = None
     outcome: dict[str, object] | None = Field(default=None, description="The fact that ended the saga.")
-    trace_id: str | None = None
+    trace_id: Name | None = None
     stalled: Stalled | None = Field(default=None, description="What is overdue; cleared by the next fact.")

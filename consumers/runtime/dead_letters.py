@@ -9,11 +9,11 @@ from consumers.runtime.utterances import Failure
 from consumers.runtime.view import View
 from producers.headers import headers_for
 from producers.records import Outgoing, Record
-from schemas.dead_letter import DeadLetter, Origin
+from schemas.dead_letter import HEADERS_MAX, VALUE_BYTES_MAX, DeadLetter, Origin
 
-VALUE_BYTES_MAX = 1024 * 1024
 EXCERPT_BYTES = 64 * 1024
-HEADERS_MAX = 50
+ERROR_CHARACTERS_MAX = 300
+REASON_CHARACTERS_MAX = 20_000
 HEADER_CHARACTERS_MAX = 1_000
 KEY_BYTES_MAX = 1_000
 
@@ -32,7 +32,7 @@ def unreadable(record: Record, view: View, reason: str, wire_type: str, now: flo
         participant=view.participant,
         type=wire_type[:HEADER_CHARACTERS_MAX] or None,
         error="Unreadable",
-        reason=reason,
+        reason=reason[:REASON_CHARACTERS_MAX],
         fingerprint=_fingerprint("Unreadable", _kind_of(reason), wire_type, _shape(record.value)),
         origin=origin,
         headers={
@@ -61,8 +61,8 @@ def failed(failure: Failure, view: View, saga_id: str, partition: int, now: floa
         item=item.id,
         attempts=item.attempt,
         type=item.message.type,
-        error=failure.error,
-        reason=failure.cause,
+        error=failure.error[:ERROR_CHARACTERS_MAX],
+        reason=failure.cause[:REASON_CHARACTERS_MAX],
         fingerprint=_fingerprint(failure.error, item.step, item.message.type, _shape(item.message.body)),
         value=text,
         value_base64=encoded,

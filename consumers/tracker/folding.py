@@ -1,7 +1,6 @@
 """PURE: where a saga stands, as the log tells it. One event at a time; the same log gives the same status."""
 
 from collections.abc import Callable
-from datetime import UTC
 
 import msgspec
 
@@ -16,6 +15,7 @@ DELAY_CHARACTERS_MAX = 500
 # Far more than a saga says; what others put among its events must not swell the state without end.
 EVENTS_MAX = 1_000
 STANDING_MAX = 1_000
+TRACE_ID_CHARACTERS = 32
 
 
 class TrackedStep(msgspec.Struct, array_like=True, gc=False):
@@ -78,7 +78,7 @@ class Tracked(msgspec.Struct, array_like=True):
 def opened(meanings: Meanings, entry: Entry, opening: Opening, at: float) -> Tracked:
     """The saga as its Opening tells of it."""
     traceparent = entry.text("traceparent").split("-")
-    trace_id = traceparent[1] if len(traceparent) == 4 else ""
+    trace_id = traceparent[1] if len(traceparent) == 4 and len(traceparent[1]) == TRACE_ID_CHARACTERS else ""
     # Nearly every saga has the same ones; one tuple serves them all.
     participants = meanings.participants if opening.participants == meanings.participants else opening.participants
     return Tracked(at, at, trace_id, entry.text("ce_tenant"), participants)
@@ -109,9 +109,8 @@ def _delayed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Even
     assert isinstance(event, StepDelayed)
     waits = event.cause.startswith("waits until")
     _update(tracked, meanings, event.step, "waiting" if waits else "delayed", event.attempt, event.item)
-    next_at = event.next_at if event.next_at.tzinfo else event.next_at.replace(tzinfo=UTC)
     for owner in meanings.owners.get(event.step, ()):
-        tracked.steps[owner].since = max(next_at.timestamp(), tracked.heard_at)
+        tracked.steps[owner].since = max(event.next_at.timestamp(), tracked.heard_at)
         tracked.steps[owner].delay = None if waits else event.cause[:DELAY_CHARACTERS_MAX]
 
 
@@ -137,7 +136,7 @@ def _stuck(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event)
 def _stand(tracked: Tracked, event: StepFailed | CompensationStuck, state: SagaState) -> None:
     if len(tracked.standing) < STANDING_MAX:
         tracked.standing[event.item] = state
-    tracked.cause = f"{event.step}: {event.cause}"
+    tracked.cause = f"{event.step}: {event.cause}"[:CAUSE_CHARACTERS_MAX]
 
 
 def _resumed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:

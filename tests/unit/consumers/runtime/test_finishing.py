@@ -282,8 +282,8 @@ def test_what_the_engine_says_of_an_end_never_ends_the_saga_a_second_time() -> N
     [
         Weighed(saga_id=SAGA, remarks=object()),
         Weighed(saga_id=SAGA, remarks="\ud800"),
-        Weighed(saga_id=SAGA, kilograms=float("nan")),
-        Weighed(saga_id=SAGA, kilograms=float("inf")),
+        Weighed.model_construct(saga_id=SAGA, kilograms=float("nan")),
+        Weighed.model_construct(saga_id=SAGA, kilograms=float("inf")),
     ],
     ids=["an object", "a surrogate", "not a number", "infinite"],
 )

@@ -135,7 +135,7 @@ def test_a_commands_headers_cannot_make_its_answer_too_large(header: str) -> Non
 def test_the_largest_event_makes_no_status_that_kafka_refuses() -> None:
     tracker = TrackerLedger(ORDER, 0)
     tracker.hear(record("order.events", opened(), "o"), BEGIN)
-    refused = order.StockRefused(saga_id=SAGA, reason="x" * 524_000)
+    refused = order.OrderCancelled(saga_id=SAGA, reason="x" * 524_000)
     tracker.hear(record("order.events", refused, "r"), BEGIN)
     assert max(size_of(one) for one in tracker.take().said) < EVENTS_BYTES_MAX
 
@@ -220,7 +220,7 @@ def test_events_of_any_size_swell_neither_journal_nor_status_until_kafka_refuses
     memory.hear(record("order.events", opened().model_copy(update={"item": "x" * 8_000_000}), "opening"), BEGIN)
     memory.hear(record("order.events", opened(), "small opening"), BEGIN)
     memory.hear(record("order.events", order.StockReserved(saga_id=SAGA, shelf="x" * 8_000_000), "reserved"), BEGIN)
-    memory.hear(record("order.events", order.StockRefused(saga_id=SAGA, reason="x" * 8_388_000), "refused"), BEGIN)
+    memory.hear(record("order.events", order.OrderCancelled(saga_id=SAGA, reason="x" * 8_388_000), "refused"), BEGIN)
     snapshot = memory.take()
     assert max(len(value or b"") for value in snapshot.state.values()) < LARGE_BYTES_MAX
     assert max([len(one.value or b"") for one in snapshot.said] + [0]) < 1_000_000
