@@ -146,8 +146,17 @@ def type_in_place(headers: Headers) -> bytes | None:
     return None
 
 
+def is_each_once(headers: Headers) -> bool:
+    """Whether these are headers of ours, each of them once; one that is repeated could name another type."""
+    found = dict(headers)
+    return len(found) == len(headers) and found.keys() <= PLAIN_NAMES
+
+
 def type_of(headers: Headers) -> str:
     """The wire type a record names in its headers, or nothing, as in structured mode; for a look before decoding."""
+    in_place = type_in_place(headers)
+    if in_place is not None and is_each_once(headers):
+        return in_place.decode(errors="replace")
     if any(name.lower() == "content-type" and (value or b"").startswith(STRUCTURED) for name, value in headers):
         return ""
     for name, value in reversed(headers):

@@ -7,34 +7,21 @@
 5. A compensation that a person has resolved or skipped counts as done, and settling goes on.
 """
 
-import msgspec
-
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
 from consumers.runtime.utterances import Utterance, compensation_stuck, settled
 from consumers.runtime.view import View
 from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, Settled, StepFailed
+from schemas.message import Message, Opening
 
 STANDING_MAX = 1_000
 
 
-class _Named(msgspec.Struct):
-    """The fields of the engine's own events that the rules look at."""
+def hear(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utterance]:
+    """Fold one event of the log into the journal; returns what follows at once. Hearing it again changes nothing.
 
-    participant: str = ""
-    step: str = ""
-    item: str = ""
-    policy: str = ""
-    forward: bool = False
-
-
-class _Opened(msgspec.Struct):
-    participants: tuple[str, ...] = ()
-    graph: str = ""
-
-
-def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
-    """Fold one event of the log into the journal; returns what follows at once. Hearing it again changes nothing."""
+    `event` is the message in the fact's body.
+    """
     if fact.id in journal.awaiting:
         journal.awaiting.remove(fact.id)
     if journal.closed_at is not None:
@@ -42,10 +29,10 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
     if fact.type in view.openings:
         if journal.participants:
             return []
-        _open(journal, view, fact)
+        _open(journal, view, fact, event)
     if not journal.is_open:
         return []
-    said = _note(journal, view, fact) if fact.type in view.decisive else []
+    said = _note(journal, view, fact, event) if fact.type in view.decisive else []
     if journal.end is not None and _is_over(journal):
         journal.close(fact.at)
         return []
@@ -58,30 +45,27 @@ def hear(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
     return said
 
 
-def _note(journal: Journal, view: View, fact: Fact) -> list[Utterance]:
+def _note(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utterance]:
     """What the engine's own events and the ends change."""
     if fact.type in view.openings:
         return []
-    engine = view.engine_type
     if fact.type in view.ends:
         _end(journal, End(fact.type, fact.id, failing=fact.type not in view.completions))
-    elif fact.type == engine(Settled):
-        participant = msgspec.json.decode(fact.body, type=_Named).participant
+    elif isinstance(event, Settled):
+        participant = event.participant
         if journal.is_failing and participant in journal.participants and participant not in journal.settled:
             journal.settled.append(participant)
-    elif fact.type == engine(StepFailed):
-        failed = msgspec.json.decode(fact.body, type=_Named)
-        if failed.policy == "end":
+    elif isinstance(event, StepFailed):
+        if event.policy == "end":
             _end(journal, End(fact.type, fact.id, failing=True))
-        elif failed.policy == "hold" and journal.end is None:
-            _stand(journal, failed, forward=True)
-    elif fact.type == engine(CompensationStuck):
-        stuck = msgspec.json.decode(fact.body, type=_Named)
-        _stand(journal, stuck, stuck.forward)
-    elif fact.type == engine(ItemResumed):
-        return _resume(journal, view, msgspec.json.decode(fact.body, type=_Named), fact.at)
-    elif fact.type in (engine(ItemResolved), engine(ItemSkipped)):
-        _free(journal, view, msgspec.json.decode(fact.body, type=_Named))
+        elif event.policy == "hold" and journal.end is None:
+            _stand(journal, event, forward=True)
+    elif isinstance(event, CompensationStuck):
+        _stand(journal, event, event.forward)
+    elif isinstance(event, ItemResumed):
+        return _resume(journal, view, event, fact.at)
+    elif isinstance(event, ItemResolved | ItemSkipped):
+        _free(journal, view, event)
     return []
 
 
@@ -92,15 +76,15 @@ def _is_over(journal: Journal) -> bool:
     return not journal.end.failing or set(journal.participants) <= set(journal.settled)
 
 
-def _open(journal: Journal, view: View, fact: Fact) -> None:
-    opened = msgspec.json.decode(fact.body, type=_Opened)
+def _open(journal: Journal, view: View, fact: Fact, opened: Message) -> None:
+    assert isinstance(opened, Opening)
     journal.participants, journal.graph = opened.participants, opened.graph
     if view.participant not in opened.participants:
         # This participant joined the flow after the saga had begun; it owes the saga nothing.
         journal.close(fact.at)
 
 
-def _stand(journal: Journal, named: _Named, forward: bool) -> None:
+def _stand(journal: Journal, named: StepFailed | CompensationStuck, forward: bool) -> None:
     if named.participant in journal.participants and len(journal.standing) < STANDING_MAX:
         journal.standing[named.item] = Standing(named.participant, named.step, forward)
 
@@ -140,7 +124,7 @@ def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> 
         item.state, item.due = "ready", None
 
 
-def _resume(journal: Journal, view: View, named: _Named, at: float) -> list[Utterance]:
+def _resume(journal: Journal, view: View, named: ItemResumed, at: float) -> list[Utterance]:
     journal.standing.pop(named.item, None)
     item = journal.items.get(named.item)
     if named.participant != view.participant or item is None or item.state not in ("held", "stuck"):
@@ -161,7 +145,7 @@ def _resume(journal: Journal, view: View, named: _Named, at: float) -> list[Utte
     return [compensation_stuck(journal, view, item, item.cause or f"no step is called {item.step}")]
 
 
-def _free(journal: Journal, view: View, named: _Named) -> None:
+def _free(journal: Journal, view: View, named: ItemResolved | ItemSkipped) -> None:
     """The stuck compensation is over, whether or not it is deployed; what it was to undo is owed no more."""
     journal.standing.pop(named.item, None)
     item = journal.items.get(named.item)

@@ -15,14 +15,14 @@ from schemas.message import Message
 NOT_JSON = re.compile(rb"NaN|Infinity")
 
 
-def validated(view: View, heard: Heard) -> tuple[Message, bytes]:
-    """The message, and its body as journals keep it; `Unreadable` with all that is wrong with it.
+def validated(kind: type[Message], heard: Heard) -> tuple[Message, bytes]:
+    """Return the message, and its body as journals keep it; `Unreadable` with all that is wrong with it.
 
-    A body that names its saga is kept as it is; another one is written anew, with the saga's id in it.
+    Participants and tracker decode a record here only, so that all of them see the same message in it. A body that
+    names its saga is kept as it is; any other one is encoded from the message, with the saga's id in it.
     """
     if len(heard.id) > ID_CHARACTERS_MAX:
         raise Unreadable(f"the id is longer than {ID_CHARACTERS_MAX} characters")
-    kind = view.graph.schema.messages[heard.type]
     if NOT_JSON.search(heard.body) is None:
         try:
             message: Message = kind.__pydantic_validator__.validate_json(heard.body)
@@ -48,11 +48,12 @@ def of_bearable_size(heard: Heard) -> None:
         raise Unreadable(f"too large: a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(heard.body)}")
 
 
-def known_command(view: View, heard: Heard) -> None:
-    """`Unreadable` for a command of unknown type."""
+def known_command(view: View, heard: Heard) -> type[Message]:
+    """The command's class; `Unreadable` for a command of unknown type."""
     commands = view.graph.schema.commands()
     if heard.type not in commands:
         raise Unreadable(f"no such command: {heard.type!r}; there are {', '.join(sorted(commands))}")
+    return commands[heard.type]
 
 
 def misplaced(record: Record, heard: Heard, partitions: int) -> Outgoing | None:

@@ -4,8 +4,6 @@ What stands still can be retried. A compensation that is stuck can also be resol
 follows it would wait for a fact that nobody says.
 """
 
-import msgspec
-
 from consumers.runtime.finishing import Broke, Outcome, Spoke
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
@@ -73,26 +71,26 @@ def _ended_as(journal: Journal, view: View) -> str:
 
 
 def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
-    command = msgspec.json.decode(item.message.body, type=dict[str, str])
-    standing = journal.standing.get(command["item"])
-    if standing is None or (standing.participant, standing.step) != (command["participant"], command["step"]):
-        return _refused(journal, item, f"nothing stands still under {command['participant']} {command['item']}")
+    command = asked.model_validate_json(item.message.body)
+    standing = journal.standing.get(command.item)
+    if standing is None or (standing.participant, standing.step) != (command.participant, command.step):
+        return _refused(journal, item, f"nothing stands still under {command.participant} {command.item}")
     if asked is not RetryItem and (standing.forward or not journal.is_failing):
         reason = f"{standing.step} is a step, no compensation: it can only be retried, once its cause is mended"
         return _refused(journal, item, reason)
-    # Two of these in a row must not both be said before the log tells of the first.
-    del journal.standing[command["item"]]
     # The answer has the command's fields; those that only explain a retry are left out.
-    return Spoke(ANSWERS[asked].model_validate(command))
+    answer = ANSWERS[asked].model_validate(command.model_dump())
+    # Two of these in a row must not both be said before the log tells of the first.
+    del journal.standing[command.item]
+    return Spoke(answer)
 
 
 def _resumed(journal: Journal, view: View, item: Item) -> Outcome:
     """Whether the step stands still is for its participant to know; to go on twice is no harm."""
-    command = msgspec.json.decode(item.message.body, type=dict[str, str])
-    participant, step = command["participant"], command["step"]
-    if view.graph.step_called(participant, step) is None:
-        return _refused(journal, item, f"{participant} has no step {step}")
-    return Spoke(StepResumed(saga_id=journal.saga_id, participant=participant, step=step))
+    command = ResumeStep.model_validate_json(item.message.body)
+    if view.graph.step_called(command.participant, command.step) is None:
+        return _refused(journal, item, f"{command.participant} has no step {command.step}")
+    return Spoke(StepResumed(saga_id=journal.saga_id, participant=command.participant, step=command.step))
 
 
 def _refused(journal: Journal, item: Item, reason: str) -> Spoke:

@@ -25,7 +25,7 @@ from consumers.runtime.turns import Turns
 from consumers.runtime.utterances import Utterance, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
-from producers.headers import HEARD_BYTES_MAX, NOOP_TYPE, Heard, read, type_in_place, type_of
+from producers.headers import HEARD_BYTES_MAX, NOOP_TYPE, Heard, is_each_once, read, type_in_place, type_of
 from producers.records import Headers, Outgoing, Record
 from schemas.engine import StepResumed
 from schemas.message import Message
@@ -70,7 +70,8 @@ class Ledger(Memory):
         return (self.topics.commands,) if self.view.is_door else (self.topics.events,)
 
     def ignores(self, headers: Headers) -> bool:
-        return type_in_place(headers) in self.view.of_no_interest
+        # Of a header that stands there twice the last one counts, as in `read`.
+        return type_in_place(headers) in self.view.of_no_interest and is_each_once(headers)
 
     def load(self, key: str, value: bytes | None) -> None:
         self._kept.load(key, value)
@@ -86,8 +87,7 @@ class Ledger(Memory):
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
         is_command = record.topic == self.topics.commands
-        in_place = type_in_place(record.headers)
-        wire_type = in_place.decode(errors="replace") if in_place else type_of(record.headers)
+        wire_type = type_of(record.headers)
         if wire_type == NOOP_TYPE:
             return
         if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:
@@ -115,7 +115,7 @@ class Ledger(Memory):
             return
         if len(heard.body) > HEARD_BYTES_MAX:
             raise Unreadable(f"too large: an event has at most {HEARD_BYTES_MAX} bytes, this one {len(heard.body)}")
-        message, body = validated(self.view, heard)
+        message, body = validated(self.view.kinds[heard.type], heard)
         if not is_of_interest:
             return
         if isinstance(message, StepResumed):
@@ -130,7 +130,7 @@ class Ledger(Memory):
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
         ready = frozenset() if ending == "clean" else {one.id for one in journal.items.values() if one.state == "ready"}
-        utterances = hear(journal, self.view, fact)
+        utterances = hear(journal, self.view, fact, message)
         if journal.is_void() and heard.saga_id not in self.journals:
             return
         self.journals[heard.saga_id] = journal
@@ -150,11 +150,11 @@ class Ledger(Memory):
         if elsewhere is not None:
             self._outgoing.append(elsewhere)
             return
-        known_command(self.view, heard)
+        kind = known_command(self.view, heard)
         journal = self._journal_for(heard)
         step = next(iter(self.view.hearers.get(heard.type, ())), None)
         name = step.name if step else heard.type
-        message, body = validated(self.view, heard)
+        message, body = validated(kind, heard)
         item = Item(f"{name}/{heard.id}", name, fact_of(heard, body, record.at), command=True)
         item.suspect = ending == "crashed"
         item.budget = step.retry.attempts if step else 1

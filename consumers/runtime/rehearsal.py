@@ -80,7 +80,7 @@ def rehearsed_record(graph: Graph, record: Record) -> Verdict:
         heard = read(record, "")
         of_bearable_size(heard)
         known_command(view, heard)
-        validated(view, heard)
+        validated(view.graph.schema.messages[heard.type], heard)
     except Unreadable as unreadable:
         return Verdict("fails", str(unreadable))
     return Verdict("passes", f"it can be read now, as {heard.type}")

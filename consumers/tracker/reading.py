@@ -7,11 +7,11 @@ nothing that they would not, and whatever does not look like ours takes the long
 from datetime import UTC, datetime
 
 import msgspec
-from pydantic import ValidationError
 
+from consumers.runtime.intake import validated
 from consumers.tracker.meanings import Meaning, Meanings
 from producers.errors import Unreadable
-from producers.headers import HEARD_BYTES_MAX, Heard, body_of, read
+from producers.headers import HEARD_BYTES_MAX, Heard, read
 from producers.records import Record
 from schemas.message import Event
 
@@ -56,17 +56,12 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         return int(value) if value.isdigit() and len(value) <= ATTEMPT_DIGITS_MAX else 1
 
 
-class _Named(msgspec.Struct, gc=False):
-    saga_id: str | msgspec.UnsetType = msgspec.UNSET
-
-
 class Reader:
     """Reads the events of one saga kind."""
 
     def __init__(self, meanings: Meanings) -> None:
         self._by_type = meanings.by_type
         self._by_header = {name.encode(): meaning for name, meaning in meanings.by_type.items()}
-        self._named = msgspec.json.Decoder(_Named)
 
     def entry(self, record: Record) -> Entry | None:
         """What the record says, or None where nobody would hear it or it changes no status."""
@@ -97,17 +92,13 @@ class Reader:
         """The event in the entry's body, or None where it is none of its class or speaks of another saga."""
         if len(entry.body) > HEARD_BYTES_MAX:
             return None
+        heard = Heard(entry.meaning.wire_type, entry.id, entry.saga_id, entry.source, entry.body, "", "", "", "")
         try:
-            if self._named.decode(entry.body).saga_id == entry.saga_id:
-                return entry.meaning.kind.model_validate_json(entry.body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValidationError):
-            # Rare, and the long way has the last word.
-            pass
-        try:
-            heard = Heard(entry.meaning.wire_type, entry.id, entry.saga_id, entry.source, entry.body, "", "", "", "")
-            return entry.meaning.kind.model_validate(body_of(heard))
-        except (Unreadable, ValidationError, RecursionError, UnicodeError):
+            message, _ = validated(entry.meaning.kind, heard)
+        except Unreadable:
             return None
+        assert isinstance(message, Event)
+        return message
 
 
 def _is_plain(record: Record, found: dict[str, bytes]) -> bool:

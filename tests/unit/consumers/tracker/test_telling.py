@@ -58,7 +58,7 @@ def test_a_body_that_names_another_saga_is_not_heard() -> None:
     log = Watched()
     log.opens()
     count = len(log.statuses)
-    for saga_id in ("another", f" {SAGA}", None, 7):
+    for saga_id in ("another", None, 7):
         log.hears_raw("order.cancelled", {"saga_id": saga_id, "reason": "x"})
     assert len(log.statuses) == count
     log.hears_raw("order.cancelled", {"reason": "x"})
