@@ -23,7 +23,21 @@ COMPACTED = {
     "segment.ms": "600000",
     "segment.bytes": "33554432",
 }
-RECORD_BYTES_MAX = "8388608"
+MEGABYTE = 1024 * 1024
+# What a topic takes in one batch; the engine bounds each record below it, by its encoded size. Every topic says it:
+# a cluster may have another default than the brokers' own megabyte.
+BATCH_BYTES_MAX = {
+    # A command has at most 256 kB. Clients fill their batches up to a megabyte, and the door answers what is larger.
+    "commands": MEGABYTE + 64 * 1024,
+    # An event has at most 640 kB.
+    "events": MEGABYTE + 64 * 1024,
+    # A status is cut at 768 kB.
+    "status": MEGABYTE + 64 * 1024,
+    # A letter has the first megabyte of the record it tells of, each byte of which may take six in JSON.
+    "dead": 8 * MEGABYTE,
+    # A journal takes no input above 4 MB, and no outcome above 6.
+    "state": 8 * MEGABYTE,
+}
 
 
 class TopicsDiffer(SomaError):
@@ -53,16 +67,16 @@ def wanted_topics(kinds: tuple[SagaKind, ...], settings: Settings) -> tuple[Want
     wanted: list[WantedTopic] = []
     for kind in kinds:
         topics = kind.graph.schema.topics
+        sized = {name: {"max.message.bytes": str(size)} for name, size in BATCH_BYTES_MAX.items()}
         # The broker's own clock decides whether a command beat a deadline.
-        commands = {"message.timestamp.type": "LogAppendTime", "retention.ms": FOREVER}
-        large = {"max.message.bytes": RECORD_BYTES_MAX}
+        kept = {"message.timestamp.type": "LogAppendTime", "retention.ms": FOREVER}
         shapes = {
-            topics.commands: commands,
-            topics.events: {"retention.ms": FOREVER, "message.timestamp.type": "LogAppendTime"},
+            topics.commands: kept | sized["commands"],
+            topics.events: kept | sized["events"],
             # The sink has this long to read each status before only the newest is kept.
-            topics.status: COMPACTED | {"min.compaction.lag.ms": "86400000"},
-            topics.dead: {"retention.ms": FOREVER} | large,
-        } | {state_topic(participant): COMPACTED | large for participant in kind.participants}
+            topics.status: COMPACTED | {"min.compaction.lag.ms": "86400000"} | sized["status"],
+            topics.dead: {"retention.ms": FOREVER} | sized["dead"],
+        } | {state_topic(participant): COMPACTED | sized["state"] for participant in kind.participants}
         wanted += [
             WantedTopic(name, settings.partitions, settings.replication, shape) for name, shape in shapes.items()
         ]

@@ -13,6 +13,7 @@ import msgspec
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.hearing import drop, settle
 from consumers.runtime.journal import Done, Fact, Item, Journal, fact_id
+from consumers.runtime.quarantine import frees, is_quarantined
 from consumers.runtime.retries import wait_seconds
 from consumers.runtime.utterances import (
     Failure,
@@ -95,7 +96,7 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
 def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float) -> list[Utterance]:
     del journal.items[item.id]
     if item.command:
-        _note_answered(journal, item, now)
+        note_answered(journal, item, now)
     causation = item.message.id
     if item.undoes:
         undone = journal.done.pop()
@@ -130,7 +131,8 @@ def _delay(journal: Journal, view: View, item: Item, cause: str, due: float, now
     return [step_delayed(journal, view, item, due)] if is_news else []
 
 
-def _note_answered(journal: Journal, item: Item, now: float) -> None:
+def note_answered(journal: Journal, item: Item, now: float) -> None:
+    """The command is answered; published again, it gets no other answer."""
     journal.answered_at = now
     journal.answered.append(item.message.id)
     del journal.answered[:-ANSWERED_MAX]
@@ -149,7 +151,7 @@ def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke
     drop(journal, view, item)
     refusal: list[Utterance] = []
     if item.command:
-        _note_answered(journal, item, now)
+        note_answered(journal, item, now)
         refusal = [command_refused(journal, item, item.cause)]
     return [step_failed(journal, view, item, policy, failure), *refusal]
 
@@ -167,6 +169,9 @@ def _policy(journal: Journal, owner: Step, item: Item) -> Policy:
 def startable(journal: Journal, view: View, now: float, passed: frozenset[str] | set[str]) -> list[Item]:
     """The items that may start now. `passed` names those whose read barrier is behind them (see `needs_barrier`)."""
     due = [item for item in journal.items.values() if item.state == "ready" or is_due(item, now)]
+    if due and is_quarantined(journal):
+        # No effect may rest on a saga of which an event is not applied; what frees it may start.
+        due = [item for item in due if frees(view, item)]
     if not due:
         return []
     if view.is_door:

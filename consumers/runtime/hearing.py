@@ -9,12 +9,13 @@
 
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
+from consumers.runtime.quarantine import QUARANTINE
 from consumers.runtime.utterances import Utterance, compensation_stuck, settled
 from consumers.runtime.view import View
 from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, Settled, StepFailed
 from schemas.message import Message, Opening
 
-STANDING_MAX = 1_000
+STANDING_MAX = 200
 
 
 def hear(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utterance]:
@@ -31,7 +32,8 @@ def hear(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utter
             return []
         _open(journal, view, fact, event)
     if not journal.is_open:
-        return []
+        # Its opening may be what could not be applied.
+        return _resume(journal, view, event, fact.at) if isinstance(event, ItemResumed) else []
     said = _note(journal, view, fact, event) if fact.type in view.decisive else []
     if journal.end is not None and _is_over(journal):
         journal.close(fact.at)
@@ -94,6 +96,8 @@ def _end(journal: Journal, end: End) -> None:
         journal.end = end
         # What stood still before the end is given up by it, and undone.
         journal.standing = {}
+        for item in [item for item in journal.items.values() if item.step == QUARANTINE]:
+            del journal.items[item.id]
 
 
 def _trigger(journal: Journal, step: Step, fact: Fact) -> None:
@@ -130,6 +134,10 @@ def _resume(journal: Journal, view: View, named: ItemResumed, at: float) -> list
     if named.participant != view.participant or item is None or item.state not in ("held", "stuck"):
         return []
     owner = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
+    if item.step == QUARANTINE:
+        # What could not be applied is applied now; if it fails again, it is held again.
+        del journal.items[item.id]
+        return hear(journal, view, item.message, view.kinds[item.message.type].model_validate_json(item.message.body))
     item.attempt += 1
     if owner is not None:
         item.budget = item.attempt - 1 + owner.retry.attempts
@@ -165,7 +173,7 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
         return []
     if any(item.state == "running" or item.undoes for item in journal.items.values()):
         return []
-    for item in [item for item in journal.items.values() if not item.command]:
+    for item in [item for item in journal.items.values() if not item.command and item.step != QUARANTINE]:
         drop(journal, view, item)
     if journal.done:
         last = journal.done[-1]

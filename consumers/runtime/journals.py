@@ -3,6 +3,8 @@
 import msgspec
 
 from consumers.runtime.journal import Journal, decoded
+from consumers.runtime.limits import Sizes
+from consumers.runtime.quarantine import Faults, encoded
 from consumers.runtime.shelf import Shelf
 
 # A decoded journal is heard at once; an encoded one takes a fourth of the memory.
@@ -15,19 +17,22 @@ class Journals:
     Of a saga that has ended nothing is kept, unless `keeps_ended`.
     """
 
-    def __init__(self, decoded_most: int, keeps_ended: bool) -> None:
+    def __init__(self, decoded_most: int, keeps_ended: bool, faults: Faults) -> None:
+        self._faults = faults
+        self.sizes = Sizes()
         self.decoded: dict[str, Journal] = {}
         self._decoded_most, self._keeps_ended = decoded_most, keeps_ended
         self._shelf = Shelf()
         self._touched: dict[str, None] = {}
 
-    def load(self, saga_id: str, encoded: bytes | None) -> None:
+    def load(self, saga_id: str, record: bytes | None) -> None:
         """Take one state record; it replaces the one before. None forgets the journal."""
         self.decoded.pop(saga_id, None)
         self._shelf.drop(saga_id)
-        if encoded is not None:
-            journal = decoded(encoded)
-            if not self._shelf.put(journal, encoded, len(self.decoded) >= self._decoded_most):
+        self.sizes.encoded(saga_id, len(record or b""))
+        if record is not None:
+            journal = decoded(record)
+            if not self._shelf.put(journal, record, len(self.decoded) >= self._decoded_most):
                 self.decoded[saga_id] = journal
 
     def find(self, saga_id: str) -> Journal | None:
@@ -56,9 +61,11 @@ class Journals:
                 self.decoded.pop(saga_id, None)
                 self._shelf.drop(saga_id)
                 state[saga_id] = None
+                self.sizes.encoded(saga_id, 0)
                 continue
-            state[saga_id] = encoded = msgspec.msgpack.encode(journal)
-            if self._shelf.put(journal, encoded, len(self.decoded) > self._decoded_most):
+            state[saga_id] = record = encoded(self._faults, saga_id, journal)
+            self.sizes.encoded(saga_id, len(record))
+            if self._shelf.put(journal, record, len(self.decoded) > self._decoded_most):
                 del self.decoded[saga_id]
         self._touched = {}
         return state

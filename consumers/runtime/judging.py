@@ -7,6 +7,7 @@ follows it would wait for a fact that nobody says.
 from consumers.runtime.finishing import Broke, Outcome, Spoke
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
+from consumers.runtime.quarantine import QUARANTINE, is_quarantined
 from consumers.runtime.view import View
 from schemas.engine import (
     CommandRefused,
@@ -48,11 +49,13 @@ def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
         return _resumed(journal, view, item)
     step = view.steps.get(item.step)
     opens = step is not None and step.opens
+    asked = view.graph.schema.commands().get(item.message.type)
+    if not journal.participants and is_quarantined(journal) and asked is RetryItem:
+        return _freed(journal, item, asked)
     if not journal.participants and not opens:
         return _refused(journal, item, f"there is no {view.graph.saga} {journal.saga_id}")
     if journal.participants and opens:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} was started before")
-    asked = view.graph.schema.commands().get(item.message.type)
     if journal.closed_at is None and asked is not None and issubclass(asked, ItemCommand):
         # A saga that is being undone has ended, and its compensations can stand still.
         return _freed(journal, item, asked)
@@ -73,6 +76,10 @@ def _ended_as(journal: Journal, view: View) -> str:
 def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
     command = asked.model_validate_json(item.message.body)
     standing = journal.standing.get(command.item)
+    held = journal.items.get(command.item)
+    if standing is None and held is not None and held.step == QUARANTINE and asked is RetryItem:
+        # The door knows of its own, also where it could not apply the saga's opening.
+        return Spoke(ItemResumed.model_validate(command.model_dump()))
     if standing is None or (standing.participant, standing.step) != (command.participant, command.step):
         return _refused(journal, item, f"nothing stands still under {command.participant} {command.item}")
     if asked is not RetryItem and (standing.forward or not journal.is_failing):

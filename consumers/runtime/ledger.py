@@ -9,20 +9,22 @@ from collections.abc import Iterable
 from consumers.runtime import dead_letters
 from consumers.runtime.backlog import Backlog
 from consumers.runtime.barriers import Barriers
-from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, startable
+from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, note_answered, startable
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
-from consumers.runtime.journal import Item, Journal
+from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
+from consumers.runtime.limits import bytes_of, full_of_commands, full_of_events
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
 from consumers.runtime.pausing import Pauses
-from consumers.runtime.speaking import outgoing, sayable
+from consumers.runtime.quarantine import ENGINE_FAULT, Attempt, CountFault, Faults, hold, uncounted, words_of
+from consumers.runtime.speaking import fitting, outgoing
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
 from consumers.runtime.turns import Turns
-from consumers.runtime.utterances import Utterance, step_paused
+from consumers.runtime.utterances import Failure, Utterance, command_refused, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import HEARD_BYTES_MAX, NOOP_TYPE, Heard, is_each_once, read, type_in_place, type_of
@@ -35,20 +37,24 @@ log = logging.getLogger(__name__)
 # A repeated command must not start a saga anew that ended within the year.
 CLOSED_RETENTION_SECONDS = 365 * 86_400.0
 
-# Kafka refuses a state record above 8 MB; what outsiders put among a saga's events must not lead there.
-JOURNAL_BYTES_MAX = 4 * 1024 * 1024
-
 
 class Ledger(Memory):
     """All journals of one participant's partition. From `decoded_most` on, those that are idle are kept encoded."""
 
     def __init__(
-        self, view: View, partition: int, partitions: int, tenant: str, decoded_most: int = DECODED_JOURNALS_MAX
+        self,
+        view: View,
+        partition: int,
+        partitions: int,
+        tenant: str,
+        decoded_most: int = DECODED_JOURNALS_MAX,
+        count_fault: CountFault = uncounted,
     ) -> None:
         self.view, self.partition, self.partitions, self.tenant = view, partition, partitions, tenant
         self.topics = view.graph.schema.topics
         # Only the door must know of a saga that has ended: it alone could start it anew.
-        self._kept = Journals(decoded_most, keeps_ended=view.is_door)
+        self._faults = Faults(view.participant, count_fault)
+        self._kept = Journals(decoded_most, view.is_door, self._faults)
         self.journals = self._kept.decoded
         self._hot: dict[str, None] = {}
         self._outgoing: list[Outgoing] = []
@@ -59,6 +65,7 @@ class Ledger(Memory):
         self._pauses = Pauses()
         self._decoded: dict[str, Message] = {}
         self._backlog = Backlog(self._is_paused)
+        self._condemned: dict[Mark, str] = {}
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -82,7 +89,8 @@ class Ledger(Memory):
             if assume_begun(journal, self.view, ending, now):
                 self._kept.touch(journal.saga_id)
             if journal.items or journal.is_failing:
-                self._follow(journal, settle(journal, self.view, now), now, touch=False)
+                with self._attempt("reopen", journal):
+                    self._follow(journal, settle(journal, self.view, now), now, touch=False)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
@@ -101,10 +109,20 @@ class Ledger(Memory):
             if self.view.is_door:
                 self._outgoing.append(dead_letters.unreadable(record, self.view, str(unreadable), wire_type, now))
         except Exception as error:
-            # A mistake of ours must not stop the partition; it is as visible as any other dead letter.
-            log.exception("ledger.could_not_hear", extra={"participant": self.view.participant, "type": wire_type})
-            reason = f"{self.view.participant} could not hear it: {error!r}"
-            self._outgoing.append(dead_letters.unreadable(record, self.view, reason, wire_type, now))
+            # A mistake of ours, before there was a journal to change.
+            self._faults.note("decode", "", error)
+            self.refuse(record, words_of(error), now)
+
+    def refuse(self, record: Record, reason: str, now: float) -> None:
+        reason = f"{self.view.participant} could not hear it: {reason}"
+        letter = dead_letters.unreadable(record, self.view, reason, type_of(record.headers), now)
+        self._outgoing.append(letter)
+
+    def condemn(self, mark: Mark, cause: str) -> None:
+        self._condemned[mark] = cause
+
+    def _attempt(self, call: str, journal: Journal) -> Attempt:
+        return Attempt(self._faults, call, journal.saga_id, journal, journal.items.values(), self._outgoing)
 
     def _hear_event(self, record: Record, now: float, ending: Ending) -> None:
         heard = read(record, self.tenant)
@@ -123,25 +141,42 @@ class Ledger(Memory):
             return
         fact = fact_of(heard, body, record.at)
         journal = self._journal_for(heard)
-        is_owed = heard.type in self.view.decisive or heard.id in journal.awaiting
-        if not is_owed and journal.body_bytes() + len(fact.body) > JOURNAL_BYTES_MAX:
-            log.warning("ledger.journal_full", extra={"participant": self.view.participant, "saga_id": heard.saga_id})
-            raise Unreadable(f"the saga has more than {JOURNAL_BYTES_MAX} bytes of facts already")
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
+        is_owed = heard.type in self.view.owed or heard.id in journal.awaiting
+        full = "" if is_owed else full_of_events(journal, self.view, fact, self._kept.sizes)
+        if full:
+            log.warning("ledger.journal_full", extra={"participant": self.view.participant, "saga_id": heard.saga_id})
+            raise Unreadable(full)
+        with self._attempt("hear", journal) as attempt:
+            self._apply(journal, fact, message, now, ending)
+        if attempt.error is not None:
+            self.refuse(record, words_of(attempt.error), now)
+            self._hold(journal, fact, message, attempt.error, now)
+
+    def _apply(self, journal: Journal, fact: Fact, message: Message, now: float, ending: Ending) -> None:
+        saga_id = journal.saga_id
         ready = frozenset() if ending == "clean" else {one.id for one in journal.items.values() if one.state == "ready"}
         utterances = hear(journal, self.view, fact, message)
-        if journal.is_void() and heard.saga_id not in self.journals:
+        if journal.is_void() and saga_id not in self.journals:
             return
-        self.journals[heard.saga_id] = journal
+        self.journals[saga_id] = journal
+        self._kept.sizes.add(saga_id, bytes_of(self.view, fact))
         if ending != "clean":
             for item in journal.items.values():
                 if item.state == "ready" and item.id not in ready and not item.undoes:
                     mark_begun(item, self.view, ending, now)
-        self._decoded[heard.id] = message
+        self._decoded[fact.id] = message
         self._follow(journal, utterances, now)
         if journal.items:
-            self._backlog.heard(len(body))
+            self._backlog.heard(len(fact.body))
+
+    def _hold(self, journal: Journal, fact: Fact, message: Message, error: Exception, now: float) -> None:
+        """The event could not be applied: hold the saga here, visibly."""
+        with self._attempt("hold", journal):
+            utterances = hold(journal, self.view, fact, message, error)
+            self.journals[journal.saga_id] = journal
+            self._follow(journal, utterances, now)
 
     def _hear_command(self, record: Record, now: float, ending: Ending) -> None:
         heard = read(record, self.tenant)
@@ -160,15 +195,24 @@ class Ledger(Memory):
         item.budget = step.retry.attempts if step else 1
         if heard.id in journal.answered or item.id in journal.items:
             return
-        if step is not None and step.opens and journal.is_void():
-            # This lane alone opens a saga, and its journals know every opening it has said: there is nothing to hear.
-            self._barriers.waive((heard.saga_id, item.id))
-        self.journals[heard.saga_id] = journal
-        journal.items[item.id] = item
-        self._decoded[heard.id] = message
-        self._follow(journal, (), now)
-        # It waits for its barrier, and whoever publishes does not wait for it.
-        self._backlog.weigh(journal)
+        with self._attempt("hear", journal) as attempt:
+            full = full_of_commands(journal, item.message, self._kept.sizes)
+            if full:
+                note_answered(journal, item, now)
+            elif step is not None and step.opens and journal.is_void():
+                # This lane alone opens a saga, and its journals know every opening it has said: there is nothing to
+                # hear.
+                self._barriers.waive((heard.saga_id, item.id))
+            self.journals[heard.saga_id] = journal
+            if not full:
+                journal.items[item.id] = item
+                self._decoded[heard.id] = message
+                self._kept.sizes.add(heard.saga_id, bytes_of(self.view, item.message))
+            self._follow(journal, [command_refused(journal, item, full)] if full else (), now)
+            # It waits for its barrier, and whoever publishes does not wait for it.
+            self._backlog.weigh(journal)
+        if attempt.error is not None:
+            self.refuse(record, words_of(attempt.error), now)
 
     def _resume_step(self, resumed: StepResumed) -> None:
         if resumed.participant == self.view.participant:
@@ -218,7 +262,7 @@ class Ledger(Memory):
             journal = self.journals.get(saga_id)
             if journal is None:
                 continue
-            for item in startable(journal, self.view, now, self._barriers.passed(saga_id)):
+            for item in self._startable(journal, now):
                 if len(works) < most and not self._turns and self._has_room(item.step, room):
                     self._begin(journal, item, now, room, works)
                 else:
@@ -237,11 +281,18 @@ class Ledger(Memory):
         journal = self.journals.get(mark[0])
         if journal is None:
             return
-        for item in startable(journal, self.view, now, self._barriers.passed(mark[0])):
+        for item in self._startable(journal, now):
             if item.id == mark[1]:
                 self._begin(journal, item, now, room, works)
                 return
         self._schedule(journal, later_than=now)
+
+    def _startable(self, journal: Journal, now: float) -> list[Item]:
+        try:
+            return startable(journal, self.view, now, self._barriers.passed(journal.saga_id))
+        except Exception as error:
+            self._faults.note("choose", journal.saga_id, error)
+            return []
 
     def paused(self) -> dict[str, str]:
         return dict(self._pauses.causes)
@@ -279,7 +330,11 @@ class Ledger(Memory):
         item.on_trial, item.is_alone = item.suspect, self._suspects.is_alone((journal.saga_id, item.id))
         self._barriers.used((journal.saga_id, item.id))
         owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
-        outcome = foregone(journal, self.view, item, owner)
+        outcome: Outcome | None = None
+        with self._attempt("start", journal) as attempt:
+            outcome = self._condemnation(journal, item) or foregone(journal, self.view, item, owner)
+        if attempt.error is not None:
+            outcome = Broke(ENGINE_FAULT, words_of(attempt.error), permanent=True)
         item.state, item.due, item.started_at = "running", None, now
         self._kept.touch(journal.saga_id)
         if outcome is not None:
@@ -295,14 +350,32 @@ class Ledger(Memory):
         journal = self.journals.get(saga_id)
         if journal is None or journal.items.get(item.id) is not item:
             return
-        if isinstance(outcome, Spoke) and outcome.event is not None:
-            outcome = sayable(outcome.event)
-        self._finish(journal, item, outcome, now)
+        outcome = self._finish(journal, item, outcome, now)
         if not item.undoes and not item.command:
             self._judge_step(journal, item, outcome, now)
 
-    def _finish(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
-        self._follow(journal, finish(journal, self.view, item, outcome, now), now)
+    def _finish(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> Outcome:
+        """Apply the outcome; one that cannot be applied is the item's failure. Returns what was applied."""
+        for last_one in (False, True):
+            with self._attempt("finish", journal) as attempt:
+                outcome = fitting(outcome, journal, self.view, item, self._kept.sizes)
+                self._follow(journal, finish(journal, self.view, item, outcome, now), now)
+            self._kept.sizes.ended(journal.saga_id)
+            if attempt.error is None:
+                return outcome
+            outcome = Broke(ENGINE_FAULT, words_of(attempt.error), permanent=True)
+            if last_one:
+                # Not even its failure can be applied: it stands still, and an operator can retry it.
+                item.state, item.due, item.cause = "stuck", None, outcome.cause
+                failure = Failure(item, ENGINE_FAULT, outcome.cause)
+                letter = dead_letters.failed(failure, self.view, journal.saga_id, self.partition, now)
+                self._outgoing.append(letter)
+                self._kept.touch(journal.saga_id)
+        return outcome
+
+    def _condemnation(self, journal: Journal, item: Item) -> Broke | None:
+        cause = self._condemned.pop((journal.saga_id, item.id), None)
+        return None if cause is None else Broke(ENGINE_FAULT, cause, permanent=True)
 
     def _judge_step(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
         """Pause the step if it has failed for one saga too many. What others send as commands never leads to that."""

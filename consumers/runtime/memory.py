@@ -86,6 +86,12 @@ class Memory(Protocol):
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one input record; `ending` is that of a former life that may have read it before."""
 
+    def refuse(self, record: Record, reason: str, now: float) -> None:
+        """Make a dead letter of the record, which could not be applied or committed."""
+
+    def condemn(self, mark: Mark, cause: str) -> None:
+        """This item's end cannot be committed: it fails when it is to start next."""
+
     def paused(self) -> dict[str, str]:
         """The steps that start no more until somebody resumes them, and why."""
 

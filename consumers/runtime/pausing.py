@@ -8,6 +8,8 @@ from collections.abc import Mapping
 ENDS_LOOKED_AT = 40
 FAILURES_MIN = 10
 SHARE_MAX = 0.5
+# All causes are written with every position of the lane.
+CAUSE_MAX = 500
 
 
 class Pauses:
@@ -34,7 +36,7 @@ class Pauses:
         failures = bits.bit_count() - 1
         if failures < FAILURES_MIN or failures < SHARE_MAX * count:
             return ""
-        self.causes[step] = f"{failures} of its last {count} sagas failed here, the last one with {cause}"
+        self.causes[step] = f"{failures} of its last {count} sagas failed here, the last one with {cause[:CAUSE_MAX]}"
         return self.causes[step]
 
     def resume(self, step: str) -> None:

@@ -1,11 +1,15 @@
 """PURE: an utterance as records: the event on `<saga>.events`, and the dead letter that goes with a fatal one."""
 
+import msgspec
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
 from consumers.runtime import dead_letters
-from consumers.runtime.finishing import Broke, Spoke
-from consumers.runtime.journal import Journal, fact_id
+from consumers.runtime.dead_letters import ERROR_CHARACTERS_MAX
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke
+from consumers.runtime.journal import Item, Journal, fact_id
+from consumers.runtime.limits import CAUSE_CHARACTERS_IN_FULL, FULL_BYTES_MAX, JOURNAL_BYTES_MAX, Sizes, keeps_fact
+from consumers.runtime.quarantine import CAUSE_CHARACTERS_MAX, encodable
 from consumers.runtime.utterances import Utterance, wire_type_of
 from consumers.runtime.view import View
 from producers.headers import headers_for, traceparent_of
@@ -27,6 +31,29 @@ def sayable(event: Event) -> Spoke | Broke:
         cause = f"the step said {len(body)} bytes, an event has at most {EVENT_BYTES_MAX}"
         return Broke("MessageTooLarge", cause, permanent=True)
     return Spoke(event, body)
+
+
+def fitting(outcome: Outcome, journal: Journal, view: View, item: Item, sizes: Sizes) -> Outcome:
+    """The outcome as it can be told and kept: encodable, and no larger than the journal's record has room for."""
+    if isinstance(outcome, Spoke) and outcome.event is not None:
+        told = sayable(outcome.event)
+        if isinstance(told, Spoke) and keeps_fact(view.steps.get(item.step), outcome.event.wire_type):
+            if not sizes.has_room(journal, len(told.body), FULL_BYTES_MAX):
+                cause = (
+                    f"what it said is kept to be undone; with it the saga would have more than {FULL_BYTES_MAX} bytes"
+                )
+                return Broke("JournalFull", f"{cause} of state", permanent=True)
+            sizes.add(journal.saga_id, len(told.body))
+        return told
+    if isinstance(outcome, Broke | Blocked):
+        is_crowded = sizes.bytes_at_most(journal.saga_id) > JOURNAL_BYTES_MAX
+        cause = encodable(outcome.cause)[: CAUSE_CHARACTERS_IN_FULL if is_crowded else CAUSE_CHARACTERS_MAX]
+        # Kept as the cause, and as what was told of it.
+        sizes.add(journal.saga_id, 2 * len(cause.encode()))
+        outcome = msgspec.structs.replace(outcome, cause=cause)
+        if isinstance(outcome, Broke):
+            return msgspec.structs.replace(outcome, error=encodable(outcome.error)[:ERROR_CHARACTERS_MAX])
+    return outcome
 
 
 def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance, now: float) -> list[Outgoing]:

@@ -23,7 +23,8 @@ class View:
     """One participant's part of the flow.
 
     `kinds` has the class of every event that may stand in the log; `decisive` are the openings, the ends and the
-    engine's own events; `of_interest` is all that changes a journal of this participant.
+    engine's own events; `of_interest` is all that changes a journal of this participant; `owed` must be
+    applied however much the saga holds already, and takes next to no room.
     """
 
     graph: Graph
@@ -38,6 +39,7 @@ class View:
     ends: frozenset[str] = frozenset()
     decisive: frozenset[str] = frozenset()
     of_interest: frozenset[str] = frozenset()
+    owed: frozenset[str] = frozenset()
 
     @cached_property
     def is_door(self) -> bool:
@@ -110,4 +112,5 @@ def view_of(graph: Graph, participant: str) -> View:
         ends=ends,
         decisive=decisive,
         of_interest=decisive | heard | own | kept,
+        owed=decisive - openings,
     )

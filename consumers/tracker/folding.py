@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from consumers.runtime.quarantine import QUARANTINE
 from consumers.tracker.meanings import Meaning, Meanings
 from consumers.tracker.reading import Entry
 from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, Settled, StepDelayed, StepFailed
@@ -12,9 +13,10 @@ from schemas.status import SagaState, StepState
 
 CAUSE_CHARACTERS_MAX = 2_000
 DELAY_CHARACTERS_MAX = 500
-# Far more than a saga says; what others put among its events must not swell the state without end.
+# Far more than a saga says; what others put among its events must not swell state and status without end.
 EVENTS_MAX = 1_000
-STANDING_MAX = 1_000
+STANDING_MAX = 200
+UNKNOWN_STEPS_MAX = 20
 TRACE_ID_CHARACTERS = 32
 
 
@@ -126,7 +128,7 @@ def _failed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event
 
 def _stuck(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
     assert isinstance(event, CompensationStuck)
-    if event.step not in meanings.owners and len(tracked.steps) < EVENTS_MAX:
+    if event.step not in meanings.owners and len(tracked.steps) < len(meanings.steps) + UNKNOWN_STEPS_MAX:
         # It is not in this build: told of under its own name, or nobody could free it.
         tracked.steps.setdefault(event.step, TrackedStep(participant=event.participant))
     _update(tracked, meanings, event.step, "stuck", event.attempts, event.item)
@@ -186,6 +188,9 @@ def _end(tracked: Tracked, meaning: Meaning, event: Event, cause: str | None) ->
     tracked.end = meaning.wire_type
     tracked.cause = tracked.end_cause = cause and cause[:CAUSE_CHARACTERS_MAX]
     tracked.outcome = _outcome(meaning.wire_type, event)
+    for item in [name for name in tracked.standing if name.startswith(f"{QUARANTINE}/")]:
+        # The end gives up what the participant could not apply.
+        del tracked.standing[item]
     for step in tracked.steps.values():
         if step.state in ("running", "waiting", "delayed", "held"):
             step.state = "skipped"

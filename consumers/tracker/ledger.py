@@ -10,21 +10,24 @@ from typing import NamedTuple
 
 import msgspec
 
+from consumers.runtime import dead_letters
 from consumers.runtime.finishing import Blocked, Outcome
 from consumers.runtime.former_life import Ending
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
 from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
+from consumers.runtime.quarantine import Attempt, CountFault, Faults, encodable, encoded, uncounted, words_of
+from consumers.runtime.view import view_of
 from consumers.tracker.folding import Stalled, Tracked, fold, opened
 from consumers.tracker.inspecting import LOOKS_MAX, look_at
 from consumers.tracker.meanings import Meanings
 from consumers.tracker.reading import Entry, Reader
 from consumers.tracker.stalling import GRACE_SECONDS, Deadlines, Edge, found_in_log
 from consumers.tracker.telling import Teller
-from producers.headers import ID_CHARACTERS_MAX
+from producers.headers import ID_CHARACTERS_MAX, type_of
 from producers.records import Headers, Outgoing, Record
-from schemas.message import Opening
+from schemas.message import Event, Opening
 
 # A status that is not the last one waits so long for what follows it: half the transactions, and none in its way.
 TELL_WITHIN_SECONDS = 0.05
@@ -49,9 +52,11 @@ class TrackerLedger(Memory):
     With `looks`, an `Inspector` must run its items; without, a stalled saga is told of by what the log says alone.
     """
 
-    def __init__(self, graph: Graph, partition: int, looks: bool = False) -> None:
+    def __init__(self, graph: Graph, partition: int, looks: bool = False, count_fault: CountFault = uncounted) -> None:
         self._looks, self._partition, self._topics = looks, partition, graph.schema.topics
         self._meanings = Meanings(graph)
+        self._view = view_of(graph, tracker_of(graph.saga))
+        self._faults = Faults(self._view.participant, count_fault)
         self._reader, self._teller = Reader(self._meanings), Teller(self._meanings, tracker_of(graph.saga))
         self._open: dict[str, Tracked] = {}
         self._closed: dict[str, float] = {}
@@ -89,8 +94,16 @@ class TrackerLedger(Memory):
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         self._heard_at = record.at
+        try:
+            self._hear(record, now)
+        except Exception as error:
+            # A mistake of ours, before there was a saga to change.
+            self._faults.note("decode", "", error)
+            self.refuse(record, words_of(error), now)
+
+    def _hear(self, record: Record, now: float) -> None:
         entry = self._reader.entry(record)
-        if entry is None:
+        if entry is None or len(entry.id) > ID_CHARACTERS_MAX:
             return
         tracked = self._open.get(entry.saga_id)
         if tracked is None:
@@ -98,20 +111,38 @@ class TrackerLedger(Memory):
                 return
         elif entry.id in tracked.types:
             return
-        if len(entry.id) <= ID_CHARACTERS_MAX:
-            self._fold(entry, tracked, record)
-            if self._changed:
-                self._tell_at = min(self._tell_at, now if self._ended else now + TELL_WITHIN_SECONDS)
-
-    def _fold(self, entry: Entry, tracked: Tracked | None, record: Record) -> None:
         event = self._reader.event(entry)
         if event is None:
             return
-        saga_id, said_at = entry.saga_id, entry.seconds("ce_time", record.at)
+        said_at = entry.seconds("ce_time", record.at)
         if tracked is None:
             assert isinstance(event, Opening)
-            tracked = self._open[saga_id] = opened(self._meanings, entry, event, said_at)
-            self._check(saga_id, record.at + self._deadlines.shortest_seconds)
+            tracked = self._open[entry.saga_id] = opened(self._meanings, entry, event, said_at)
+            self._check(entry.saga_id, record.at + self._deadlines.shortest_seconds)
+        with self._attempt("hear", entry.saga_id, tracked) as attempt:
+            self._fold(entry, event, tracked, record, said_at)
+        if attempt.error is not None:
+            tracked.cause = f"the tracker could not apply {entry.meaning.wire_type}: {words_of(attempt.error)}"
+            self._changed.add(entry.saga_id)
+            self.refuse(record, words_of(attempt.error), now)
+        if self._changed:
+            self._tell_at = min(self._tell_at, now if self._ended else now + TELL_WITHIN_SECONDS)
+
+    def _attempt(self, call: str, saga_id: str, tracked: Tracked) -> Attempt:
+        parts = [*tracked.steps.values(), *([tracked.stalled] if tracked.stalled else [])]
+        return Attempt(self._faults, call, saga_id, tracked, parts, self._ended)
+
+    def refuse(self, record: Record, reason: str, now: float) -> None:
+        reason = f"{self._view.participant} could not hear it: {reason}"
+        self._ended.append(dead_letters.unreadable(record, self._view, reason, type_of(record.headers), now))
+        self._tell_at = now
+
+    def condemn(self, mark: tuple[str, str], cause: str) -> None:
+        """A look at the cluster changes nothing that must be committed."""
+        self._to_look_at.pop(mark[0], None)
+
+    def _fold(self, entry: Entry, event: Event, tracked: Tracked, record: Record, said_at: float) -> None:
+        saga_id = entry.saga_id
         fold(tracked, self._meanings, entry, event, said_at, record.at)
         if tracked.stalled is not None:
             edge = self._deadlines.earliest(tracked)
@@ -143,8 +174,11 @@ class TrackerLedger(Memory):
         for saga_id in changed:
             tracked = self._open.get(saga_id)
             if tracked is not None:
-                said.append(self._status(saga_id, tracked))
-                state[saga_id] = self._encoder.encode(tracked)
+                try:
+                    said.append(self._status(saga_id, tracked))
+                except Exception as error:
+                    self._faults.note("tell", saga_id, error)
+                state[saga_id] = encoded(self._faults, saga_id, tracked)
             else:
                 closed_at = self._closed.get(saga_id)
                 state[saga_id] = None if closed_at is None else self._encoder.encode(closed_at)
@@ -168,19 +202,22 @@ class TrackerLedger(Memory):
         while self._checks and self._checks[0][0] <= now:
             _, saga_id = heapq.heappop(self._checks)
             tracked = self._open.get(saga_id)
-            if tracked is None:
-                continue
-            edge = self._deadlines.earliest(tracked)
-            if tracked.stalled is not None and self._looks:
-                # What holds it up may have changed.
-                self._to_look_at[saga_id] = None
-            if edge is None or edge.due > now or tracked.stalled is not None:
-                # What is owed only later on has at least the shortest of all deadlines.
-                latest = now + self._deadlines.shortest_seconds
-                self._check(saga_id, min(edge.due, latest) if edge is not None and edge.due > now else latest)
-            else:
-                # The fact may stand in the log already, not heard yet.
-                self._unmarked.append((saga_id, edge.participant))
+            if tracked is not None:
+                with self._attempt("check", saga_id, tracked):
+                    self._look_after(saga_id, tracked, now)
+
+    def _look_after(self, saga_id: str, tracked: Tracked, now: float) -> None:
+        edge = self._deadlines.earliest(tracked)
+        if tracked.stalled is not None and self._looks:
+            # What holds it up may have changed.
+            self._to_look_at[saga_id] = None
+        if edge is None or edge.due > now or tracked.stalled is not None:
+            # What is owed only later on has at least the shortest of all deadlines.
+            latest = now + self._deadlines.shortest_seconds
+            self._check(saga_id, min(edge.due, latest) if edge is not None and edge.due > now else latest)
+        else:
+            # The fact may stand in the log already, not heard yet.
+            self._unmarked.append((saga_id, edge.participant))
 
     def _check(self, saga_id: str, at: float) -> None:
         """Look at the saga again then; each open saga has one check ahead, whatever happens to it meanwhile."""
@@ -202,7 +239,8 @@ class TrackerLedger(Memory):
             for saga_id, _ in self._marks.popleft()[1]:
                 tracked = self._open.get(saga_id)
                 if tracked is not None:
-                    self._stall(saga_id, tracked)
+                    with self._attempt("stall", saga_id, tracked):
+                        self._stall(saga_id, tracked)
                     self._check(saga_id, self._now + self._deadlines.shortest_seconds)
 
     def _stall(self, saga_id: str, tracked: Tracked) -> None:
@@ -223,21 +261,23 @@ class TrackerLedger(Memory):
             del self._to_look_at[saga_id]
             tracked = self._open.get(saga_id)
             if tracked is not None and tracked.stalled is not None:
-                work = look_at(self._graph, self._partition, saga_id, tracked.stalled)
-                room.enter(work.owner)
-                works.append(work)
+                with self._attempt("start", saga_id, tracked):
+                    work = look_at(self._graph, self._partition, saga_id, tracked.stalled)
+                    room.enter(work.owner)
+                    works.append(work)
         return works
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
         tracked = self._open.get(saga_id)
         if tracked is None or tracked.stalled is None or not isinstance(outcome, Blocked):
             return
-        told = found_in_log(tracked, self._graph, Edge(*msgspec.structs.astuple(tracked.stalled)[:4]))
-        found = "; ".join(part for part in (outcome.cause, told) if part)
-        if found != tracked.stalled.found:
-            tracked.stalled.found = found
-            self._changed.add(saga_id)
-            self._tell_at = self._now
+        with self._attempt("finish", saga_id, tracked):
+            told = found_in_log(tracked, self._graph, Edge(*msgspec.structs.astuple(tracked.stalled)[:4]))
+            found = "; ".join(part for part in (encodable(outcome.cause), told) if part)
+            if found != tracked.stalled.found:
+                tracked.stalled.found = found
+                self._changed.add(saga_id)
+                self._tell_at = self._now
 
     @property
     def deferrable(self) -> tuple[str, ...]:

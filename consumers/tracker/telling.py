@@ -16,6 +16,9 @@ from producers.records import Headers
 from schemas.status import SagaState
 
 MOMENTS_KEPT = 8_192
+# The status topic takes a megabyte; headers and the record's own fields need little of it.
+STATUS_BYTES_MAX = 768 * 1024
+NAME_CHARACTERS = 100
 
 
 class _Step(msgspec.Struct, gc=False):
@@ -115,23 +118,30 @@ class Teller:
             steps += [_told(name, step.participant, step) for name, step in tracked.steps.items() if name not in told]
         state = state_of(tracked, self._meanings)
         progress = 100 if state == "completed" else min(99, 100 * passed // max(1, self._meanings.milestones))
-        return self._encode(
-            _Status(
-                saga_id=saga_id,
-                saga=self._meanings.saga,
-                state=state,
-                progress_percent=progress,
-                steps=steps,
-                waiting_for=tracked.waiting_for,
-                cause=tracked.cause,
-                started_at=_known(tracked.started_at),
-                updated_at=_known(tracked.updated_at),
-                deadline=_moment(tracked.deadline),
-                outcome=None if tracked.outcome is None else msgspec.Raw(tracked.outcome.encode()),
-                trace_id=tracked.trace_id or None,
-                stalled=_stalled(tracked.stalled),
-            )
+        status = _Status(
+            saga_id=saga_id,
+            saga=self._meanings.saga,
+            state=state,
+            progress_percent=progress,
+            steps=steps,
+            waiting_for=tracked.waiting_for,
+            cause=tracked.cause,
+            started_at=_known(tracked.started_at),
+            updated_at=_known(tracked.updated_at),
+            deadline=_moment(tracked.deadline),
+            outcome=None if tracked.outcome is None else msgspec.Raw(tracked.outcome.encode()),
+            trace_id=tracked.trace_id or None,
+            stalled=_stalled(tracked.stalled),
         )
+        body = self._encode(status)
+        return body if len(body) <= STATUS_BYTES_MAX else self._shortened(status, len(tracked.outcome or ""))
+
+    def _shortened(self, status: _Status, outcome_characters: int) -> bytes:
+        """The status without its outcome, which stands in the log, and with no long names."""
+        status.outcome = msgspec.Raw(self._encode({"omitted": f"{outcome_characters} characters; see the events"}))
+        for step in status.steps:
+            step.name, step.item = step.name[:NAME_CHARACTERS], step.item and step.item[:NAME_CHARACTERS]
+        return self._encode(status)
 
 
 def _told(name: str, participant: str, step: TrackedStep) -> _Step:

@@ -83,9 +83,7 @@ def test_a_letter_that_names_another_saga_kind_is_none_of_this_one() -> None:
     assert states(of(letter()), of(letter("b", saga="ticket"))) == [("a", "open")]
 
 
-@pytest.mark.parametrize(
-    "at", ["2026-04-01T12:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z"]
-)
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00Z"])
 def test_a_letter_of_a_time_that_not_every_clock_can_show_is_none_and_hides_no_other(at: str) -> None:
     odd = letter("b").model_dump_json().replace("2026-04-01T12:00:00Z", at).encode()
     assert states(written("order.dead.letter", odd), of(letter())) == [("a", "open")]

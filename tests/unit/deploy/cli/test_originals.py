@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from consumers.runtime.dead_letters import EXCERPT_BYTES, VALUE_BYTES_MAX
+from consumers.runtime.dead_letters import EXCERPT_BYTES
 from deploy.cli.originals import identity_of, original_of, told_by
 from deploy.cli.outcomes import Outcome
 from producers.errors import Unreadable
 from producers.records import Headers, Record
-from schemas.dead_letter import DeadLetter, Origin
+from schemas.dead_letter import VALUE_BYTES_MAX, DeadLetter, Origin
 from tests.unit.consumers.runtime.bench import SAGA, Bench
 from tests.unit.consumers.runtime.small_saga import DESK, TILL, OrderCleared
 
