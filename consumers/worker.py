@@ -26,6 +26,7 @@ from consumers.runtime.lane import Host
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.metrics import ItemFigures, StandingFigures
 from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.runtime.quarantine import CountFault
 from consumers.runtime.reader import Reader
 from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
@@ -54,7 +55,7 @@ def roles(
     found: list[Role] = []
     for name in graph.participants:
         view = view_of(graph, name)
-        remember = partial(_ledger, view, settings.tenant)
+        remember = partial(_ledger, view, settings.tenant, figures.count_fault)
         found.append(Role(name, topics, view.is_door, remember, figures.counted(name, caller)))
     tracker = tracker_of(graph.saga)
     inspector = Inspector(partial(standing_of, settings), host.clock)
@@ -64,7 +65,7 @@ def roles(
             tracker,
             topics,
             is_door=False,
-            remember=lambda partition, _: TrackerLedger(graph, partition, True),
+            remember=lambda partition, _: TrackerLedger(graph, partition, True, figures.count_fault),
             run_item=inspector,
             told_early=False,
         )
@@ -72,8 +73,8 @@ def roles(
     return found
 
 
-def _ledger(view: View, tenant: str, partition: int, partitions: int) -> Ledger:
-    return Ledger(view, partition, partitions, tenant)
+def _ledger(view: View, tenant: str, count_fault: CountFault, partition: int, partitions: int) -> Ledger:
+    return Ledger(view, partition, partitions, tenant, count_fault=count_fault)
 
 
 class Worker:

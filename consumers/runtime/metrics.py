@@ -56,6 +56,11 @@ LANE_FULL = Figure(
     "soma_lane_full", ("participant", "partition"), "1 where the lane fetches no more until less waits to be started."
 )
 DEPENDENCY_RUNNING = Figure("soma_dependency_running", ("dependency",), "Attempts that may call the dependency now.")
+ENGINE_FAULTS = Figure(
+    "soma_engine_faults_total",
+    ("participant", "call"),
+    "Errors of the engine itself over one saga; each is that saga's dead letter or its failed step.",
+)
 CATALOGUE = (
     ITEMS,
     RUNNING,
@@ -68,6 +73,7 @@ CATALOGUE = (
     LANE_BACKLOG,
     LANE_FULL,
     DEPENDENCY_RUNNING,
+    ENGINE_FAULTS,
 )
 
 DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -80,7 +86,12 @@ class ItemFigures(Collector):
         self._items: dict[tuple[str, str, str], int] = defaultdict(int)
         self._running: dict[str, int] = defaultdict(int)
         self._durations: dict[tuple[str, str], Durations] = defaultdict(Durations)
+        self._faults: dict[tuple[str, str], int] = defaultdict(int)
         registry.register(self)
+
+    def count_fault(self, participant: str, call: str) -> None:
+        """A call of the engine has raised over one saga."""
+        self._faults[participant, call] += 1
 
     def counted(self, participant: str, run_item: RunItem) -> RunItem:
         """The same caller of steps, with every attempt counted; an attempt that is cancelled has no outcome."""
@@ -111,7 +122,10 @@ class ItemFigures(Collector):
         duration = HistogramMetricFamily(DURATION.name, DURATION.help, labels=DURATION.labels)
         for step, durations in list(self._durations.items()):
             duration.add_metric(step, durations.buckets(), durations.sum_seconds)
-        return items, running, duration
+        faults = CounterMetricFamily(ENGINE_FAULTS.name, ENGINE_FAULTS.help, labels=ENGINE_FAULTS.labels)
+        for call, count in list(self._faults.items()):
+            faults.add_metric(call, count)
+        return items, running, duration, faults
 
 
 class Durations:

@@ -151,3 +151,12 @@ def test_the_list_names_every_metric_once_with_its_unit_and_without_ids() -> Non
     assert len(set(names)) == len(names)
     assert all(figure.name.startswith("soma_") and figure.help for figure in CATALOGUE)
     assert not {"saga_id", "id", "item", "key"} & {label for figure in CATALOGUE for label in figure.labels}
+
+
+def test_a_fault_of_the_engine_is_counted_by_participant_and_call() -> None:
+    registry = CollectorRegistry()
+    figures = ItemFigures(registry)
+    figures.count_fault("tale.door", "hear")
+    figures.count_fault("tale.door", "hear")
+    labels = {"participant": "tale.door", "call": "hear"}
+    assert registry.get_sample_value("soma_engine_faults_total", labels) == 2
