@@ -86,10 +86,10 @@ class Ledger(Memory):
     def reopen(self, ending: Ending, now: float) -> None:
         """Called once, after all is loaded: what the former life was running will run again."""
         for journal in list(self.journals.values()):
-            if assume_begun(journal, self.view, ending, now):
-                self._kept.touch(journal.saga_id)
-            if journal.items or journal.is_failing:
-                with self._attempt("reopen", journal):
+            with self._attempt("reopen", journal):
+                if assume_begun(journal, self.view, ending, now):
+                    self._kept.touch(journal.saga_id)
+                if journal.items or journal.is_failing:
                     self._follow(journal, settle(journal, self.view, now), now, touch=False)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:

@@ -91,7 +91,7 @@ def test_an_event_that_cannot_be_applied_changes_nothing_and_holds_its_saga_unti
     store.hears(StockReserved(saga_id="o-2"), "reserved 2", STORE)
     assert store.starts() == ["charge_card"]
     store.commit()
-    later = store.reopened(died=True)
+    later = store.reopened("crashed")
     assert later.starts() == ["charge_card"]
     broken.is_mended = True
     resumed = ItemResumed(saga_id=SAGA, participant="order.till", step="quarantine", item=held.id)
