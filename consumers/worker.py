@@ -161,8 +161,7 @@ class Worker:
         causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]
         # A member without any lane is a spare one, and well.
         lanes = [lane for group in self.groups for lane in group.lanes.values()]
-        causes += [f"{lane.name} is not open" for lane in lanes if not lane.is_live]
-        causes += [f"{lane.name} reads its backlog" for lane in lanes if lane.is_live and not lane.is_ready]
+        causes += [f"{lane.name} {lane.trouble}" for lane in lanes if lane.trouble]
         return causes if self.is_polling() else [*causes, "a participant no longer polls"]
 
     async def is_ready(self, seconds: float) -> bool:

@@ -7,6 +7,7 @@ SomaError
 ├── Unreadable           a record that is no message of ours; it becomes a dead letter
 ├── DependencyDown       a port's breaker is open; the item waits, no attempt is spent
 ├── LaneLost             this lane belongs to somebody else now, or must be opened anew
+├── Uncommittable        what a transaction writes is refused for what it is, and will be each time
 ├── NotReachable         Kafka or the store does not answer
 └── PositionLost         the state topic and the log do not fit together; names the verb that helps
 """
@@ -52,6 +53,10 @@ class DependencyDown(SomaError):
 
 class LaneLost(SomaError):
     """The lane was fenced or revoked: its memory is void."""
+
+
+class Uncommittable(SomaError):
+    """The cluster refuses a record for its size or content; writing it again changes nothing."""
 
 
 class PositionLost(SomaError):

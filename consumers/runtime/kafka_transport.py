@@ -6,13 +6,19 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import ProducerFenced
+from aiokafka.errors import (
+    CorruptRecordException,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    ProducerFenced,
+    RecordListTooLargeError,
+)
 
 from consumers.runtime.lease import Membership
 from consumers.runtime.reader import Reader, Share, Take
 from consumers.runtime.transport import Transport
 from producers.describing import transaction_state
-from producers.errors import LaneLost
+from producers.errors import LaneLost, Uncommittable
 from producers.headers import NOOP_TYPE
 from producers.records import Outgoing, Record
 from producers.transactions import Place, TransactionalProducer
@@ -20,6 +26,7 @@ from producers.transactions import Place, TransactionalProducer
 log = logging.getLogger(__name__)
 
 HANGING_AFTER_SECONDS = 1.0
+REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError, CorruptRecordException, InvalidTimestampError)
 ABORTED = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 
 
@@ -153,6 +160,9 @@ class KafkaTransport(Transport):
             places = await self._producer.write(said + journals)
         except ProducerFenced as fenced:
             raise LaneLost(f"{self._transactional_id} was fenced by another owner") from fenced
+        except REFUSED as refused:
+            largest = max(len(one.value or b"") for one in said + journals)
+            raise Uncommittable(f"{refused!r}; the largest record has {largest} bytes") from refused
         self._tell_neighbours(said, places)
         told = [places[partition].at_ms for partition in self._heard.values() if partition in places]
         return min(told) / 1000 if told else None

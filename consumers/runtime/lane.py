@@ -10,6 +10,7 @@ while one is under way, and what they lead to is in the next one.
 import asyncio
 import contextlib
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,8 +19,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from consumers.runtime.aside import Aside
-from consumers.runtime.finishing import Broke, Outcome
+from consumers.runtime.finishing import Outcome
 from consumers.runtime.former_life import Ending, ending_of
+from consumers.runtime.isolating import Isolation
 from consumers.runtime.lease import Lease
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Work
 from consumers.runtime.runners import RunItem, Runners
@@ -53,7 +55,8 @@ class Host:
 
     Its life's id, the room at its dependencies, how long it drains when it stops, and who may commit or run a suspect
     just now. `clock` tells what people and brokers call the time, `monotonic` measures how long something takes.
-    `observe` is told what the brokers' clocks show, see `BrokerClock`.
+    `observe` is told what the brokers' clocks show, see `BrokerClock`; `jitter` is a number between 0 and 1 by which
+    pauses differ.
     """
 
     life: str
@@ -64,6 +67,7 @@ class Host:
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
     monotonic: Clock = time.monotonic
     observe: Callable[[float, float, float], None] = lambda at, asked, answered: None
+    jitter: Callable[[], float] = random.random
 
 
 class Lane:
@@ -79,6 +83,8 @@ class Lane:
         self.is_full = False
         self._opened_at = 0.0
         self._queue: deque[Record] = deque()
+        self._ends: deque[tuple[Work, Outcome]] = deque()
+        self._isolation = Isolation(host.jitter)
         self._unwanted: tuple[str, ...] = ()
         self._wake = asyncio.Event()
         self._runners = Runners(name, run_item, self._finished)
@@ -109,8 +115,17 @@ class Lane:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it has read its backlog, and starts what may start."""
-        return self.is_live and self._former is None
+        """Whether it has read its backlog, starts what may start, and is not lost again and again over it."""
+        return not self.trouble
+
+    @property
+    def trouble(self) -> str:
+        """Why the lane is not ready, or nothing."""
+        if self._isolation.cause:
+            return self._isolation.cause
+        if not self.is_live:
+            return "is not open"
+        return "" if self._former is None else "reads its backlog"
 
     def committed_offsets(self) -> dict[str, int]:
         """Up to where the inputs were heard, as of the last transaction."""
@@ -118,11 +133,9 @@ class Lane:
 
     async def run(self) -> None:
         """Open and live until stopped; an error opens the lane anew after a pause. Raises `PositionLost` only."""
-        pause_seconds = 0.05
         while not self._stopping:
             try:
                 await self._open()
-                pause_seconds = 0.05
                 await self._live()
             except (PositionLost, asyncio.CancelledError):
                 # What runs must not outlive the lane, nor keep its places.
@@ -131,13 +144,14 @@ class Lane:
             except LaneLost as lost:
                 log.info("lane.lost", extra={"lane": self.name, "error": str(lost)})
                 # Long enough for a heartbeat to tell a frozen worker that its partitions were given away.
-                pause_seconds = FENCED_PAUSE_SECONDS
+                pause_seconds = max(FENCED_PAUSE_SECONDS, self._isolation.lost(lost))
             except Exception as error:
-                log.warning("lane.lost", extra={"lane": self.name, "error": repr(error)})
+                pause_seconds = self._isolation.lost(error)
+                named = {"lane": self.name, "error": repr(error), "pause_seconds": round(pause_seconds, 3)}
+                log.warning("lane.lost", extra=named | {"at_once": self._isolation.at_once})
             await self._let_go()
             if not self._stopping:
                 await asyncio.sleep(pause_seconds)
-                pause_seconds = min(2.0, pause_seconds * 2)
 
     async def stop(self, drain_seconds: float = REVOKED_DRAIN_SECONDS) -> None:
         """Start no more items, give those that run so long to end, say farewell; `run` returns soon after.
@@ -163,6 +177,8 @@ class Lane:
         ends = await (self.transport.ends() if self._ending == "clean" else self.transport.written())
         self._backlog_ends = ends
         self.memory.reopen(self._ending, self.host.clock())
+        for mark, cause in self._isolation.condemned.items():
+            self.memory.condemn(mark, cause)
         self._queue.clear()
         self.transport.seek(self._offsets)
         self.is_live, self.is_full, self._unwanted = True, False, ()
@@ -220,7 +236,7 @@ class Lane:
             heard += self._hear()
             if self._stopping or self.is_full or self._is_caught_up():
                 return
-            if heard >= CAUGHT_UP_AT_ONCE:
+            if heard >= CAUGHT_UP_AT_ONCE or self._isolation.left() == 0:
                 heard = 0
                 await self._commit()
             await self._wait(BARRIER_POLL_SECONDS)
@@ -231,8 +247,12 @@ class Lane:
 
     async def _live(self) -> None:
         while not self._stopping:
+            if self._isolation.at_once is not None:
+                # What is taken next must not be mistaken for what is under way.
+                await self._transaction.ended()
             self._transaction.look_after()
             self._question.look_after()
+            self._take_ends()
             self._hear()
             now = self.host.clock()
             self.memory.fire(now)
@@ -242,7 +262,10 @@ class Lane:
             if works:
                 await self._start(works)
             self._trials.go_on(self.host.monotonic() - self._opened_at)
-            if not self._transaction.is_busy and (self.memory.has_news() or self._is_overdue()):
+            self._isolation.lived(self.host.monotonic() - self._opened_at)
+            if not self._transaction.is_busy and (
+                self.memory.has_news() or self._is_overdue() or self._isolation.left() == 0
+            ):
                 self._transaction.start(self._commit())
             await self._wait(self._patience())
         await self._farewell()
@@ -281,9 +304,15 @@ class Lane:
         """Apply what was read, so much at once that the event loop has its turn; returns how many records."""
         now, heard = self.host.clock(), 0
         memory, ends, queue = self.memory, self._backlog_ends, self._queue
-        while queue and heard < HEARD_AT_ONCE:
+        left = self._isolation.left()
+        most = HEARD_AT_ONCE if left is None else min(left, HEARD_AT_ONCE)
+        while queue and heard < most:
             record = queue.popleft()
             heard += 1
+            self._isolation.take(place := (record.topic, record.partition, record.offset))
+            if place in self._isolation.refused:
+                memory.refuse(record, self._isolation.refused[place], now)
+                continue
             # The former life may have acted upon what stood in the log when it ended.
             memory.hear(record, now, self._ending if record.offset < ends.get(record.topic, 0) else "clean")
         self._steer()
@@ -347,22 +376,24 @@ class Lane:
 
     def _finished(self, work: Work, outcome: Outcome) -> None:
         self.host.room.leave(work.owner)
-        now = self.host.clock()
-        try:
-            self.memory.finish(work.journal.saga_id, work.item, outcome, now)
-        except Exception as error:
-            # A mistake of ours; the item must not run for ever in the books.
-            log.exception("lane.could_not_finish", extra={"lane": self.name, "item": work.item.id})
-            failed = Broke("CouldNotFinish", repr(error)[:2_000], permanent=True)
-            self.memory.finish(work.journal.saga_id, work.item, failed, now)
-        if self._touched_since is None:
-            self._touched_since = self.host.monotonic()
+        self._ends.append((work, outcome))
         self._wake.set()
+
+    def _take_ends(self) -> None:
+        """Apply how items have ended; all of it at once, unless the lane looks for an input that it cannot commit."""
+        if self._ends and self._touched_since is None:
+            self._touched_since = self.host.monotonic()
+        while self._ends and self._isolation.left() != 0:
+            work, outcome = self._ends.popleft()
+            mark = (work.journal.saga_id, work.item.id)
+            self._isolation.take(mark)
+            self.memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
 
     async def _commit(self, clean: bool = False, stopped: bool = False) -> None:
         """Write one transaction, where none is under way; only so many at once in the whole worker."""
         async with self.host.commits:
             self._transactions.begun += 1
+            self._isolation.begins()
             snapshot = self.memory.take()
             offsets, self._touched_since = dict(self._offsets), None
             position = self._position(offsets, clean, stopped)
@@ -372,6 +403,7 @@ class Lane:
             told = await self.transport.commit(snapshot.said, state)
             if told is not None:
                 self.host.observe(told, asked, self.host.monotonic())
+            self._isolation.committed(is_progress=self._former is None and offsets != self._committed)
             self._committed = offsets
             self._transactions.committed = self._transactions.begun
 
@@ -387,6 +419,9 @@ class Lane:
         await self._runners.ended(self._drain_seconds)
         await self._cancel_running()
         await self._transaction.ended()
+        # What the lane was looking for is looked for again in its next life.
+        self._isolation.at_once = None
+        self._take_ends()
         await self._commit(clean=self._is_caught_up(), stopped=True)
 
     async def _cancel_running(self) -> None:
@@ -398,6 +433,7 @@ class Lane:
     async def _let_go(self) -> None:
         self.is_live = False
         self._queue.clear()
+        self._ends.clear()
         await self._transaction.cancel()
         await self._question.cancel()
         await self._cancel_running()

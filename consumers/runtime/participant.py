@@ -104,7 +104,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         return self._has_joined and all(lane.is_live for lane in self.lanes.values())
 
     def is_ready(self) -> bool:
-        """Whether its lanes have also read the backlogs that they found."""
+        """Whether its lanes have also read the backlogs that they found, and get on."""
         return self._has_joined and all(lane.is_ready for lane in self.lanes.values())
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:

@@ -91,7 +91,7 @@ class World:
         self.loop.spawn(name, self._work(name))
 
     async def _work(self, name: str) -> None:
-        host = Host(name, self.loop.time, monotonic=self.loop.time)
+        host = Host(name, self.loop.time, monotonic=self.loop.time, jitter=lambda: 1.0)
         ports, _ = guarded(self.ports, self.loop.time)
         caller = Caller(self.graph, ports, self.loop.time)
         neighbours: list[SimulatedTransport] = []

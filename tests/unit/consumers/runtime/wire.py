@@ -23,7 +23,7 @@ RunItem = Callable[[Work], Awaitable[Outcome]]
 
 
 class Wire:
-    """A transport that keeps what is committed; `before_commit` may raise.
+    """A transport that keeps what is committed; `before_commit` and `takes` may raise.
 
     The last `hidden` records of each topic are written, and perhaps heard, but not visible in the log.
     """
@@ -39,6 +39,7 @@ class Wire:
         self.opened = self.closed = self.commits = 0
         self.before_commit: Callable[[int], None] = lambda number: None
         self.before_ends: Callable[[], None] = lambda: None
+        self.takes: Callable[[list[Outgoing], dict[str, bytes | None]], None] = lambda said, state: None
 
     async def open(self) -> None:
         self.opened += 1
@@ -73,6 +74,7 @@ class Wire:
     async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> float | None:
         self.commits += 1
         self.before_commit(self.commits)
+        self.takes(said, state)
         await asyncio.sleep(0)
         self.said += said
         for key, value in state.items():
