@@ -39,6 +39,8 @@ BETWEEN_TRANSACTIONS_SECONDS = 0.001
 COMMIT_SECONDS_MAX = 30.0
 CLOSE_SECONDS_MAX = 3.0
 BATCH_BYTES_MAX = 512 * 1024
+# Brokers read no request of more than 100 MB; a door may forward to hundreds of partitions at once.
+REQUEST_BYTES_MAX = 32 * 1024 * 1024
 TRANSACTION_TIMEOUT_MS = 5_000
 REQUEST_TIMEOUT_MS = 15_000
 NOT_YET = (
@@ -107,9 +109,8 @@ class TransactionalProducer:
                 await self._client.add_topic(topic)
             if not self._is_version_2:
                 await self._add_partitions(batches)
-            # A request takes one batch of each partition.
             while batches:
-                await self._produce({partition: waiting.pop(0) for partition, waiting in batches.items()})
+                await self._produce(next_request(batches))
                 batches = {partition: waiting for partition, waiting in batches.items() if waiting}
             await self._end(commit)
             return {partition: self._places[partition] for partition in in_one if partition in self._places}
@@ -216,6 +217,19 @@ class TransactionalProducer:
                 await self._client.close()
         except Exception as error:
             log.info("producer.stop_failed", extra={"id": self.transactional_id, "error": repr(error)})
+
+
+def next_request(batches: Batches) -> dict[tuple[str, int], bytes]:
+    """Take the next batch of each partition out, as many of them as fit into one request, and at least one. PURE."""
+    request: dict[tuple[str, int], bytes] = {}
+    size_bytes = 0
+    for partition, waiting in batches.items():
+        size_bytes += len(waiting[0]) if waiting else 0
+        if request and size_bytes > REQUEST_BYTES_MAX:
+            break
+        if waiting:
+            request[partition] = waiting.pop(0)
+    return request
 
 
 def _raise(code: int) -> None:

@@ -14,6 +14,8 @@ from schemas.message import Command, Message
 from schemas.topics import SagaTopics
 
 BEGIN = 1_800_000_000.0
+# A saga that has ended takes nothing any more, so that others come in its place.
+RECORDS_EACH = 40
 # Placed into a body as they are, where JSON has no such word or Python no such value.
 RAW = ("NaN", "-Infinity", "1e999", "-1e999", "9" * 400, "9" * 5_000, '"\\ud800"', '"\\udc00x"', "01", "+1", "'a'", "")
 DATES = (
@@ -41,8 +43,8 @@ class Hostile(NamedTuple):
     done: str
 
 
-def records(graph: Graph, seed: int, count: int, sagas: int = 20) -> Iterator[Hostile]:
-    """So many hostile records for a saga kind; they speak of so many sagas, `evil-0` and on."""
+def records(graph: Graph, seed: int, count: int, sagas: int = 5) -> Iterator[Hostile]:
+    """So many hostile records for a saga kind; they speak of so many sagas at once, `evil-0` and on."""
     maker = Maker(graph, random.Random(seed), sagas)
     for number in range(count):
         yield maker.record(number)
@@ -88,7 +90,7 @@ class Maker:
             # Without open sagas the rest says nothing to anyone.
             wire_type = rng.choice(self._starts + self._openings)
             kind = self._graph.schema.messages[wire_type]
-        saga = f"evil-{rng.randrange(self._sagas)}"
+        saga = f"evil-{number // RECORDS_EACH + rng.randrange(self._sagas)}"
         draft = _Draft(self, wire_type, kind, saga, number)
         for damage in rng.sample(self._damages, rng.choice((1, 1, 1, 2, 3))):
             damage(draft)

@@ -16,7 +16,7 @@ from tests.simulation.campaign_world import BRIEF, campaign_graph
 from tests.unit.consumers.runtime.small_saga import ORDER, PlaceOrder
 
 # `SOMA_FUZZ_RECORDS=100000` for a night.
-RECORDS = int(os.environ.get("SOMA_FUZZ_RECORDS", "1500"))
+RECORDS = int(os.environ.get("SOMA_FUZZ_RECORDS", "1000"))
 STARTS: dict[str, tuple[Graph, Command, dict[str, Command]]] = {
     "order": (ORDER, message(PlaceOrder, item="tulip"), {}),
     "campaign": (
