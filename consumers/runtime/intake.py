@@ -1,13 +1,14 @@
 """PURE: what is checked before a record may enter a journal."""
 
 import re
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from consumers.runtime.journal import Fact, Journal
 from consumers.runtime.view import View
 from producers.errors import Unreadable
-from producers.headers import COMMAND_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of
+from producers.headers import COMMAND_BYTES_MAX, HEARD_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of, read
 from producers.records import Outgoing, Record, partition_of
 from schemas.message import Message
 
@@ -40,6 +41,33 @@ def validated(kind: type[Message], heard: Heard) -> tuple[Message, bytes]:
         raise Unreadable(f"the value is no {heard.type}: {'; '.join(problems[:5])}") from error
     except (RecursionError, UnicodeError) as error:
         raise Unreadable(f"the value is no {heard.type}: {error}") from error
+
+
+class Decoded(NamedTuple):
+    """A record that may be applied: what it says, and as a journal keeps it."""
+
+    heard: Heard
+    message: Message
+    fact: Fact
+
+
+def event_in(view: View, record: Record, tenant: str) -> Decoded | None:
+    """Decode an event; None where it changes nothing here. `Unreadable` for what is none."""
+    heard = read(record, tenant)
+    if heard.type not in view.kinds:
+        raise Unreadable(f"nobody says {heard.type!r} in {record.topic}")
+    if heard.type not in view.of_interest and not view.is_door:
+        return None
+    if len(heard.body) > HEARD_BYTES_MAX:
+        raise Unreadable(f"too large: an event has at most {HEARD_BYTES_MAX} bytes, this one {len(heard.body)}")
+    message, body = validated(view.kinds[heard.type], heard)
+    return Decoded(heard, message, fact_of(heard, body, record.at)) if heard.type in view.of_interest else None
+
+
+def command_in(view: View, record: Record, heard: Heard) -> Decoded:
+    """Decode a command; `Unreadable` for what is none."""
+    message, body = validated(known_command(view, heard), heard)
+    return Decoded(heard, message, fact_of(heard, body, record.at))
 
 
 def of_bearable_size(heard: Heard) -> None:

@@ -12,11 +12,11 @@ from consumers.runtime.barriers import Barriers
 from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, note_answered, startable
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
-from consumers.runtime.intake import fact_of, journal_for, known_command, misplaced, of_bearable_size, validated
+from consumers.runtime.intake import command_in, event_in, journal_for, misplaced, of_bearable_size
 from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
-from consumers.runtime.limits import bytes_of, full_of_commands, full_of_events
+from consumers.runtime.limits import bytes_of, bytes_once, full_of_commands, full_of_events
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
 from consumers.runtime.pausing import Pauses
 from consumers.runtime.quarantine import ENGINE_FAULT, Attempt, CountFault, Faults, hold, uncounted, words_of
@@ -27,7 +27,7 @@ from consumers.runtime.turns import Turns
 from consumers.runtime.utterances import Failure, Utterance, command_refused, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
-from producers.headers import HEARD_BYTES_MAX, NOOP_TYPE, Heard, is_each_once, read, type_in_place, type_of
+from producers.headers import NOOP_TYPE, Heard, is_each_once, read, type_in_place, type_of
 from producers.records import Headers, Outgoing, Record
 from schemas.engine import StepResumed
 from schemas.message import Message
@@ -125,21 +125,13 @@ class Ledger(Memory):
         return Attempt(self._faults, call, journal.saga_id, journal, journal.items.values(), self._outgoing)
 
     def _hear_event(self, record: Record, now: float, ending: Ending) -> None:
-        heard = read(record, self.tenant)
-        if heard.type not in self.view.kinds:
-            raise Unreadable(f"nobody says {heard.type!r} in {self.topics.events}")
-        is_of_interest = heard.type in self.view.of_interest
-        if not is_of_interest and not self.view.is_door:
+        decoded = event_in(self.view, record, self.tenant)
+        if decoded is None:
             return
-        if len(heard.body) > HEARD_BYTES_MAX:
-            raise Unreadable(f"too large: an event has at most {HEARD_BYTES_MAX} bytes, this one {len(heard.body)}")
-        message, body = validated(self.view.kinds[heard.type], heard)
-        if not is_of_interest:
-            return
+        heard, message, fact = decoded
         if isinstance(message, StepResumed):
             self._resume_step(message)
             return
-        fact = fact_of(heard, body, record.at)
         journal = self._journal_for(heard)
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
@@ -147,7 +139,8 @@ class Ledger(Memory):
         full = "" if is_owed else full_of_events(journal, self.view, fact, self._kept.sizes)
         if full:
             log.warning("ledger.journal_full", extra={"participant": self.view.participant, "saga_id": heard.saga_id})
-            raise Unreadable(full)
+            self.refuse(record, full, now)
+            return
         with self._attempt("hear", journal) as attempt:
             self._apply(journal, fact, message, now, ending)
         if attempt.error is not None:
@@ -185,29 +178,27 @@ class Ledger(Memory):
         if elsewhere is not None:
             self._outgoing.append(elsewhere)
             return
-        kind = known_command(self.view, heard)
+        _, message, fact = command_in(self.view, record, heard)
         journal = self._journal_for(heard)
         step = next(iter(self.view.hearers.get(heard.type, ())), None)
         name = step.name if step else heard.type
-        message, body = validated(kind, heard)
-        item = Item(f"{name}/{heard.id}", name, fact_of(heard, body, record.at), command=True)
+        item = Item(f"{name}/{heard.id}", name, fact, command=True)
         item.suspect = ending == "crashed"
         item.budget = step.retry.attempts if step else 1
         if heard.id in journal.answered or item.id in journal.items:
             return
         with self._attempt("hear", journal) as attempt:
-            full = full_of_commands(journal, item.message, self._kept.sizes)
+            full = full_of_commands(journal, fact, self._kept.sizes)
             if full:
                 note_answered(journal, item, now)
             elif step is not None and step.opens and journal.is_void():
-                # This lane alone opens a saga, and its journals know every opening it has said: there is nothing to
-                # hear.
+                # This lane alone opens sagas, and its journals know every opening it has said: there is none to hear.
                 self._barriers.waive((heard.saga_id, item.id))
             self.journals[heard.saga_id] = journal
             if not full:
                 journal.items[item.id] = item
                 self._decoded[heard.id] = message
-                self._kept.sizes.add(heard.saga_id, bytes_of(self.view, item.message))
+                self._kept.sizes.add(heard.saga_id, bytes_once(fact))
             self._follow(journal, [command_refused(journal, item, full)] if full else (), now)
             # It waits for its barrier, and whoever publishes does not wait for it.
             self._backlog.weigh(journal)

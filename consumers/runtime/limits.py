@@ -66,7 +66,7 @@ class Sizes:
 def bytes_of(view: View, fact: Fact) -> int:
     """What an event takes in a journal, which keeps it as a fact, and as the message of each item."""
     items = sum(2 if step.join_deadline_seconds is not None else 1 for step in view.hearers.get(fact.type, ()))
-    return (items + (fact.type in view.kept)) * _bytes_of(fact)
+    return (items + (fact.type in view.kept)) * bytes_once(fact)
 
 
 def full_of_events(journal: Journal, view: View, fact: Fact, sizes: Sizes) -> str:
@@ -84,10 +84,11 @@ def full_of_commands(journal: Journal, fact: Fact, sizes: Sizes) -> str:
         waiting = sum(item.command for item in journal.items.values())
         if waiting >= COMMANDS_WAITING_MAX:
             return f"{waiting} commands of this saga wait already; publish it again when they are answered"
-    return "" if sizes.has_room(journal, _bytes_of(fact), JOURNAL_BYTES_MAX) else _too_large(journal, sizes)
+    return "" if sizes.has_room(journal, bytes_once(fact), JOURNAL_BYTES_MAX) else _too_large(journal, sizes)
 
 
-def _bytes_of(fact: Fact) -> int:
+def bytes_once(fact: Fact) -> int:
+    """What a message takes in a journal, kept once."""
     # A character has four bytes at most.
     return FACT_BYTES + len(fact.body) + 4 * (2 * len(fact.id) + len(fact.source) + len(fact.causation))
 

@@ -65,6 +65,8 @@ def test_what_outsiders_put_into_a_saga_starts_no_more_steps_than_its_journal_ha
     for number in range(ITEMS_MAX + 5):
         till.hears(StockReserved(saga_id=SAGA), f"forged {number}")
     assert len(till.items) == ITEMS_MAX
+    till.commit()
+    assert [letter["origin"]["offset"] for letter in till.dead_letters()] == [ITEMS_MAX + 1 + n for n in range(5)]
     till.expires()
     assert till.journal.is_failing
 
