@@ -100,20 +100,21 @@ async def test_the_item_whose_end_cannot_be_committed_fails_and_all_others_go_on
 
 
 async def test_a_lane_that_is_lost_over_what_it_reads_is_not_ready_and_says_why(quick: None) -> None:
-    till = Line(TILL, prompt)
+    store = Line(STORE, prompt)
 
-    def refuses_all(*_: object) -> None:
-        raise Uncommittable("no")
+    def refuses_all_events(said: list[Outgoing], _: object) -> None:
+        if said:
+            raise Uncommittable("no")
 
-    async with till:
-        assert till.lane.is_ready and till.lane.trouble == ""
-        till.wire.takes = refuses_all
-        feeding = asyncio.create_task(fed(till, 1))
-        await until(lambda: till.wire.opened > 3)
+    async with store:
+        assert store.lane.is_ready and store.lane.trouble == ""
+        store.wire.takes = refuses_all_events
+        feeding = asyncio.create_task(fed(store, 1))
+        await until(lambda: store.wire.opened > 3 and store.lane.is_live)
         feeding.cancel()
-        assert not till.lane.is_ready
-        assert "times over what it reads or says: Uncommittable: no" in till.lane.trouble
-        till.wire.takes = lambda said, state: None
+        assert not store.lane.is_ready
+        assert "times over what it reads or says: Uncommittable: no" in store.lane.trouble
+        store.wire.takes = lambda said, state: None
 
 
 def test_the_pause_grows_to_some_seconds_and_differs_from_lane_to_lane() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from consumers.runtime import finishing, judging
+from consumers.runtime import finishing, judging, speaking
 from consumers.runtime import ledger as ledgers
 from consumers.runtime.finishing import Broke, Outcome, Spoke
 from consumers.runtime.graph import Step, Undo
@@ -19,13 +19,15 @@ from consumers.runtime.view import View, view_of
 from consumers.tracker import folding
 from consumers.tracker import ledger as trackers
 from consumers.tracker.ledger import TrackerLedger
-from schemas.engine import ItemResumed
+from producers.records import Outgoing
+from schemas.engine import CommandRefused, ItemResumed
 from schemas.message import Message
 from tests.unit.consumers.runtime.bench import EVERYBODY, SAGA, Bench, opened_desk
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
     ORDER,
     STORE,
+    CancelOrder,
     CardCharged,
     LabelPrinted,
     OrderExpired,
@@ -128,6 +130,7 @@ def test_a_failing_end_gives_up_what_could_not_be_applied(monkeypatch: pytest.Mo
     till.hears(StockReserved(saga_id=SAGA, shelf="poison"), "reserved", STORE)
     till.expires()
     assert "order.participant.settled" in till.commit()
+    assert till.items == []
 
 
 def retries(held: Item) -> bytes:
@@ -193,6 +196,24 @@ def test_an_outcome_that_cannot_be_applied_is_the_failure_of_its_step_and_of_no_
         ("reserve_stock", True)
     ]
     assert store.faults == {"finish": 1}
+
+
+def test_what_was_said_before_the_mistake_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance, now: float) -> list[Outgoing]:
+        if isinstance(utterance.event, CommandRefused):
+            raise ZeroDivisionError("half way")
+        return speaking.outgoing(journal, view, partition, utterance, now)
+
+    desk = opened_desk()
+    desk.hears(CancelOrder(saga_id=SAGA), "cancel")
+    assert desk.starts() == ["cancel_order"]
+    desk.commit()
+    monkeypatch.setattr(ledgers, "outgoing", outgoing)
+    # A failed step, and the refusal of its command.
+    desk.breaks("cancel_order", permanent=True)
+    assert desk.commit() == []
+    assert [letter["error"] for letter in desk.dead_letters()] == ["EngineFault"]
+    assert desk.item("cancel_order").state == "stuck"
 
 
 def test_an_item_whose_failure_cannot_be_applied_either_stands_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
