@@ -1,7 +1,5 @@
 """PURE: where the journals of one lane are kept, and which of them have changed since the last snapshot."""
 
-import msgspec
-
 from consumers.runtime.journal import Journal, decoded
 from consumers.runtime.limits import Sizes
 from consumers.runtime.quarantine import Faults, encoded
