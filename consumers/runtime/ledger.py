@@ -95,11 +95,14 @@ class Ledger(Memory):
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
         is_command = record.topic == self.topics.commands
-        wire_type = type_of(record.headers)
+        in_place = type_in_place(record.headers)
+        wire_type = in_place.decode(errors="replace") if in_place else type_of(record.headers)
         if wire_type == NOOP_TYPE:
             return
         if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:
-            return
+            # Another header may name another type.
+            if not in_place or is_each_once(record.headers):
+                return
         try:
             if is_command:
                 self._hear_command(record, now, ending)
@@ -136,13 +139,15 @@ class Ledger(Memory):
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
         is_owed = heard.type in self.view.owed or heard.id in journal.awaiting
-        full = "" if is_owed else full_of_events(journal, self.view, fact, self._kept.sizes)
+        size_bytes = bytes_of(self.view, fact)
+        full = "" if is_owed else full_of_events(journal, size_bytes, self._kept.sizes)
         if full:
             log.warning("ledger.journal_full", extra={"participant": self.view.participant, "saga_id": heard.saga_id})
             self.refuse(record, full, now)
             return
         with self._attempt("hear", journal) as attempt:
             self._apply(journal, fact, message, now, ending)
+            self._kept.sizes.add(journal.saga_id, size_bytes)
         if attempt.error is not None:
             self.refuse(record, words_of(attempt.error), now)
             self._hold(journal, fact, message, attempt.error, now)
@@ -154,7 +159,6 @@ class Ledger(Memory):
         if journal.is_void() and saga_id not in self.journals:
             return
         self.journals[saga_id] = journal
-        self._kept.sizes.add(saga_id, bytes_of(self.view, fact))
         if ending != "clean":
             for item in journal.items.values():
                 if item.state == "ready" and item.id not in ready and not item.undoes:
@@ -321,11 +325,11 @@ class Ledger(Memory):
         item.on_trial, item.is_alone = item.suspect, self._suspects.is_alone((journal.saga_id, item.id))
         self._barriers.used((journal.saga_id, item.id))
         owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
-        outcome: Outcome | None = None
-        with self._attempt("start", journal) as attempt:
+        try:
             outcome = self._condemnation(journal, item) or foregone(journal, self.view, item, owner)
-        if attempt.error is not None:
-            outcome = Broke(ENGINE_FAULT, words_of(attempt.error), permanent=True)
+        except Exception as error:
+            self._faults.note("start", journal.saga_id, error)
+            outcome = Broke(ENGINE_FAULT, words_of(error), permanent=True)
         item.state, item.due, item.started_at = "running", None, now
         self._kept.touch(journal.saga_id)
         if outcome is not None:

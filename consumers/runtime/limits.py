@@ -65,13 +65,12 @@ class Sizes:
 
 def bytes_of(view: View, fact: Fact) -> int:
     """What an event takes in a journal, which keeps it as a fact, and as the message of each item."""
-    items = sum(2 if step.join_deadline_seconds is not None else 1 for step in view.hearers.get(fact.type, ()))
-    return (items + (fact.type in view.kept)) * bytes_once(fact)
+    return view.copies.get(fact.type, 0) * bytes_once(fact)
 
 
-def full_of_events(journal: Journal, view: View, fact: Fact, sizes: Sizes) -> str:
-    """Why the saga can take no such event, or nothing."""
-    if not sizes.has_room(journal, bytes_of(view, fact), JOURNAL_BYTES_MAX):
+def full_of_events(journal: Journal, more_bytes: int, sizes: Sizes) -> str:
+    """Why the saga can take no event that adds so much, or nothing."""
+    if not sizes.has_room(journal, more_bytes, JOURNAL_BYTES_MAX):
         return _too_large(journal, sizes)
     if len(journal.seen) >= STARTED_MAX or len(journal.items) >= ITEMS_MAX:
         return f"the saga has {len(journal.items)} items of {len(journal.seen)} started, and may have no more"

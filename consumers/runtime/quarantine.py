@@ -8,8 +8,9 @@ stands stuck, starts none of the saga's steps, and applies the event again when 
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, get_origin, get_type_hints
 
 import msgspec
 
@@ -80,7 +81,7 @@ class Attempt:
     ) -> None:
         self._faults, self._call, self._saga, self._emitted = faults, call, saga_id, emitted
         self.error: Exception | None = None
-        self._before = [(held, _values(held)), *((part, _values(part)) for part in parts)]
+        self._before = [(held, _copied(held)), *[(part, _copied(part)) for part in parts]]
         self._count = len(emitted)
 
     def __enter__(self) -> Self:
@@ -93,16 +94,35 @@ class Attempt:
             return False
         self.error = error
         self._faults.note(self._call, self._saga, error)
-        for held, values in self._before:
-            # In place: what runs is known by its item's identity.
-            for name, value in zip(held.__struct_fields__, values, strict=True):
-                setattr(held, name, value)
+        for held, before in self._before:
+            _put_back(held, before)
         del self._emitted[self._count :]
         return True
 
 
-def _values(held: msgspec.Struct) -> list[Any]:
-    return [one.copy() if type(one) in (dict, list) else one for one in msgspec.structs.astuple(held)]
+def _copied(held: msgspec.Struct) -> msgspec.Struct:
+    # msgspec's stubs lack it; `copy.copy` takes twice as long, for every event.
+    copied: msgspec.Struct = held.__copy__()  # type: ignore[attr-defined]
+    for name in _containers_of(type(held)):
+        if kept := getattr(held, name):
+            setattr(copied, name, kept.copy())
+    return copied
+
+
+def _put_back(held: msgspec.Struct, before: msgspec.Struct) -> None:
+    """In place, as what runs is known by its item's identity."""
+    for name in held.__struct_fields__:
+        kept = getattr(before, name)
+        # One that was empty was not copied.
+        is_shared = kept is getattr(held, name) and name in _containers_of(type(held))
+        setattr(held, name, type(kept)() if is_shared else kept)
+
+
+@cache
+def _containers_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    """The fields that are changed in place."""
+    hints = get_type_hints(kind)
+    return tuple(name for name in kind.__struct_fields__ if get_origin(hints[name]) in (dict, list))
 
 
 def hold(journal: Journal, view: View, fact: Fact, event: Message, error: Exception) -> list[Utterance]:

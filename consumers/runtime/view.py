@@ -56,6 +56,16 @@ class View:
             frozenset() if self.is_door else frozenset(kind.encode() for kind in self.kinds.keys() - self.of_interest)
         )
 
+    @cached_property
+    def copies(self) -> dict[str, int]:
+        """How often a journal keeps an event, by wire type: as a fact, and as the message of each item it starts."""
+        counted = {wire_type: int(wire_type in self.kept) for wire_type in self.kinds}
+        for wire_type, listening in self.hearers.items():
+            joins = sum(step.join_deadline_seconds is not None for step in listening)
+            # A join keeps it as a leg as well.
+            counted[wire_type] = counted.get(wire_type, 0) + len(listening) + joins
+        return counted
+
     def owner(self, name: str) -> Step | Undo | None:
         """The step or compensation that is, or was once, called so."""
         return self.steps.get(name) or self.undos.get(name)

@@ -56,8 +56,8 @@ def test_every_participant_takes_the_same_type_of_a_header_that_stands_twice(nam
     for participant in EVERYBODY:
         bench = Bench(participant)
         bench.opens()
-        if not bench.ledger.ignores(headers):
-            bench.hears_record(EVENTS, SAGA.encode(), json.dumps({"saga_id": SAGA}).encode(), headers)
+        assert not bench.ledger.ignores(headers)
+        bench.hears_record(EVENTS, SAGA.encode(), json.dumps({"saga_id": SAGA}).encode(), headers)
         ended.add(bench.journal.end is not None)
     log = Log()
     log.opens()
