@@ -433,10 +433,10 @@ class Lane:
     async def _let_go(self) -> None:
         self.is_live = False
         self._queue.clear()
-        self._ends.clear()
         await self._transaction.cancel()
         await self._question.cancel()
         await self._cancel_running()
+        self._ends.clear()
         # Whatever of the lost life may still come must not write into the next one's memory.
         self.memory = self._remember()
         await self.transport.close()

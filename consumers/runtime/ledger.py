@@ -24,7 +24,7 @@ from consumers.runtime.speaking import fitting, outgoing
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
 from consumers.runtime.turns import Turns
-from consumers.runtime.utterances import Failure, Utterance, command_refused, step_paused
+from consumers.runtime.utterances import Failure, Utterance, command_refused, compensation_stuck, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import NOOP_TYPE, Heard, is_each_once, read, type_in_place, type_of
@@ -147,7 +147,8 @@ class Ledger(Memory):
             return
         with self._attempt("hear", journal) as attempt:
             self._apply(journal, fact, message, now, ending)
-            self._kept.sizes.add(journal.saga_id, size_bytes)
+            if size_bytes and journal.saga_id in self.journals:
+                self._kept.sizes.add(journal.saga_id, size_bytes)
         if attempt.error is not None:
             self.refuse(record, words_of(attempt.error), now)
             self._hold(journal, fact, message, attempt.error, now)
@@ -345,28 +346,29 @@ class Ledger(Memory):
         journal = self.journals.get(saga_id)
         if journal is None or journal.items.get(item.id) is not item:
             return
-        outcome = self._finish(journal, item, outcome, now)
-        if not item.undoes and not item.command:
-            self._judge_step(journal, item, outcome, now)
+        self._finish(journal, item, outcome, now, is_judged=not item.undoes and not item.command)
 
-    def _finish(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> Outcome:
-        """Apply the outcome; one that cannot be applied is the item's failure. Returns what was applied."""
-        for last_one in (False, True):
+    def _finish(self, journal: Journal, item: Item, outcome: Outcome, now: float, is_judged: bool = False) -> None:
+        """Apply the outcome; one that cannot be applied is the item's failure."""
+        cause = ""
+        for _ in range(2):
             with self._attempt("finish", journal) as attempt:
                 outcome = fitting(outcome, journal, self.view, item, self._kept.sizes)
                 self._follow(journal, finish(journal, self.view, item, outcome, now), now)
+                if is_judged:
+                    self._judge_step(journal, item, outcome, now)
             self._kept.sizes.ended(journal.saga_id)
             if attempt.error is None:
-                return outcome
-            outcome = Broke(ENGINE_FAULT, words_of(attempt.error), permanent=True)
-            if last_one:
-                # Not even its failure can be applied: it stands still, and an operator can retry it.
-                item.state, item.due, item.cause = "stuck", None, outcome.cause
-                failure = Failure(item, ENGINE_FAULT, outcome.cause)
-                letter = dead_letters.failed(failure, self.view, journal.saga_id, self.partition, now)
-                self._outgoing.append(letter)
-                self._kept.touch(journal.saga_id)
-        return outcome
+                return
+            cause = words_of(attempt.error)
+            outcome = Broke(ENGINE_FAULT, cause, permanent=True)
+        # Not even its failure can be applied: it stands still, and an operator can retry it.
+        item.state, item.due, item.cause = "stuck", None, cause
+        failure = Failure(item, ENGINE_FAULT, cause)
+        self._outgoing.append(dead_letters.failed(failure, self.view, journal.saga_id, self.partition, now))
+        self._kept.touch(journal.saga_id)
+        with self._attempt("tell", journal):
+            self._follow(journal, [compensation_stuck(journal, self.view, item, cause)], now)
 
     def _condemnation(self, journal: Journal, item: Item) -> Broke | None:
         cause = self._condemned.pop((journal.saga_id, item.id), None)

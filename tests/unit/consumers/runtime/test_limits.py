@@ -9,7 +9,7 @@ import pytest
 from consumers.app import sagas
 from consumers.runtime.finishing import Broke
 from consumers.runtime.hearing import STANDING_MAX
-from consumers.runtime.limits import COMMANDS_WAITING_MAX, ITEMS_MAX, JOURNAL_BYTES_MAX
+from consumers.runtime.limits import COMMANDS_WAITING_MAX, ITEMS_MAX, JOURNAL_BYTES_MAX, SMALL_BYTES
 from consumers.runtime.pausing import Pauses
 from consumers.runtime.transport import Position
 from consumers.topics import BATCH_BYTES_MAX, wanted_topics
@@ -188,3 +188,13 @@ def test_every_topic_says_what_it_takes_in_one_batch() -> None:
         (kind,) = [kind for kind in BATCH_BYTES_MAX if topic.name.endswith(f".{kind}")]
         assert topic.configuration["max.message.bytes"] == str(BATCH_BYTES_MAX[kind])
     assert BATCH_BYTES_MAX["commands"] > COMMAND_BYTES_MAX and BATCH_BYTES_MAX["events"] > HEARD_BYTES_MAX
+
+
+def test_of_sagas_that_never_began_no_size_is_kept() -> None:
+    till = Bench(TILL)
+    for number in range(50):
+        till.hears(StockReserved(saga_id=f"unknown {number}"), f"reserved {number}")
+        till.hears(StockReserved(saga_id=SAGA), f"forged {number}")
+    till.commit()
+    sizes = till.ledger._kept.sizes
+    assert {sizes.bytes_at_most(f"unknown {number}") for number in range(50)} == {SMALL_BYTES}

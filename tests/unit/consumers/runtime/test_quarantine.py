@@ -211,7 +211,7 @@ def test_what_was_said_before_the_mistake_is_not_said(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ledgers, "outgoing", outgoing)
     # A failed step, and the refusal of its command.
     desk.breaks("cancel_order", permanent=True)
-    assert desk.commit() == []
+    assert desk.commit() == ["order.compensation.stuck"]
     assert [letter["error"] for letter in desk.dead_letters()] == ["EngineFault"]
     assert desk.item("cancel_order").state == "stuck"
 
@@ -226,7 +226,8 @@ def test_an_item_whose_failure_cannot_be_applied_either_stands_stuck(monkeypatch
     monkeypatch.setattr(ledgers, "finish", finish)
     store.says("reserve_stock", StockReserved(saga_id=SAGA))
     assert store.item("reserve_stock").state == "stuck"
-    store.commit()
+    # So it can be retried.
+    assert store.commit() == ["order.compensation.stuck"]
     assert [letter["error"] for letter in store.dead_letters()] == ["EngineFault"]
 
 
