@@ -24,8 +24,8 @@ BUGS = (
     Bug(
         "state outside the transaction",
         f"{RUNTIME}/lane.py",
-        "            await self.transport.commit(snapshot.said, state)\n",
-        "            await self.transport.commit(snapshot.said, {})\n"
+        "            told = await self.transport.commit(snapshot.said, state)\n",
+        "            told = await self.transport.commit(snapshot.said, {})\n"
         "            await self.transport.commit([], state)\n",
     ),
     Bug(
