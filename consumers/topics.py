@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from consumers.kinds import SagaKind
 from consumers.runtime.transport import POSITION_KEY, Position
+from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
 from producers.errors import SomaError
 from producers.settings import Settings
@@ -155,7 +156,7 @@ async def _create(admin: AIOKafkaAdminClient, missing: tuple[WantedTopic, ...]) 
 
 async def _give_positions(settings: Settings, kind: SagaKind, begin_from: str | None) -> None:
     topics = kind.graph.schema.topics
-    async with AIOKafkaConsumer(**connection(settings), enable_auto_commit=False) as consumer:
+    async with BoundedConsumer(**connection(settings), enable_auto_commit=False) as consumer:
         ends = await _ends(consumer, [topics.events, topics.commands, *map(state_topic, kind.participants)])
     has_history = any(end for partition, end in ends.items() if partition.topic == topics.events)
     if has_history and begin_from is None:
@@ -171,7 +172,7 @@ async def _give_positions(settings: Settings, kind: SagaKind, begin_from: str | 
                     )
 
 
-async def _ends(consumer: AIOKafkaConsumer, names: list[str]) -> dict[TopicPartition, int]:
+async def _ends(consumer: BoundedConsumer, names: list[str]) -> dict[TopicPartition, int]:
     partitions: list[TopicPartition] = []
     for name in names:
         await consumer._client._wait_on_metadata(name)

@@ -9,17 +9,17 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from producers.answers import Answer, Published, answer_in, fact_in, record_from, status_in
+from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
 from producers.errors import NotReachable, Unreadable
 from producers.headers import COMMAND_BYTES_MAX, body_of, headers_for, read, traceparent_of
 from producers.records import Headers, Record, partition_of
 from producers.settings import Settings
-from producers.tolerant_records import tolerate_header_names
 from schemas.status import SagaStatus
 from schemas.topics import SagaTopics
 
@@ -175,7 +175,7 @@ class Client:
         """The partition of the topic in which this saga's records belong."""
         return partition_of(saga_id.encode(errors="replace"), await self._count(topic))
 
-    async def _newest(self, reader: AIOKafkaConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
+    async def _newest(self, reader: BoundedConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
         found: dict[str, SagaStatus] = {}
         async for record in self._until_now(reader):
             status = status_in(record, saga_id)
@@ -217,10 +217,9 @@ class Client:
             return {partition.topic: end for partition, end in (await reader.end_offsets(list(partitions))).items()}
 
     @asynccontextmanager
-    async def _reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[BoundedConsumer]:
         """A reader of committed records, from these offsets on; what retention has removed is passed over."""
-        tolerate_header_names()
-        reader = AIOKafkaConsumer(
+        reader = BoundedConsumer(
             **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
         )
         try:
@@ -237,7 +236,7 @@ class Client:
         finally:
             await reader.stop()
 
-    async def _until_now(self, reader: AIOKafkaConsumer) -> AsyncIterator[Record]:
+    async def _until_now(self, reader: BoundedConsumer) -> AsyncIterator[Record]:
         """Every record up to the end as it is at the beginning of the call."""
         ends = await reader.end_offsets(list(reader.assignment()))
         heard_at = time.monotonic()
@@ -255,7 +254,7 @@ class Client:
         return NotReachable(f"Kafka at {self._settings.bootstrap_servers} is not reachable{why}; `soma up` starts one")
 
 
-async def _live(reader: AIOKafkaConsumer) -> AsyncIterator[Record]:
+async def _live(reader: BoundedConsumer) -> AsyncIterator[Record]:
     while True:
         for batch in (await reader.getmany(timeout_ms=POLL_MILLISECONDS)).values():
             for record in batch:

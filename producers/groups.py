@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
 from producers.settings import Settings
 
@@ -25,7 +26,7 @@ class GroupStanding:
 async def standing_of(settings: Settings, group: str, topic: str, partition: int) -> GroupStanding:
     """Ask the cluster; raises `ConnectionError` where it does not answer."""
     place = TopicPartition(topic, partition)
-    admin, consumer = AIOKafkaAdminClient(**connection(settings)), AIOKafkaConsumer(**connection(settings))
+    admin, consumer = AIOKafkaAdminClient(**connection(settings)), BoundedConsumer(**connection(settings))
     try:
         await admin.start()
         await consumer.start()

@@ -9,36 +9,24 @@ import logging
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBase, _DefaultRecordBatchPy
-from aiokafka.record.memory_records import MemoryRecords, _MemoryRecordsPy
+from aiokafka.record.memory_records import _MemoryRecordsPy
+
+from producers.bounded_batches import MAGIC, MAGIC_PLACE, bounded, is_poll_full
 
 log = logging.getLogger(__name__)
 
-FIRST_MAGIC_WITH_HEADERS = 2
 
-
-def tolerate_header_names() -> None:
-    """Let every consumer of this program read what has such a name; repeating it changes nothing.
-
-    aiokafka's fetcher names the classes it reads with in its module only; there is no other way to set them.
-    """
-    fetcher.MemoryRecords, fetcher.PartitionRecords = RememberedRecords, TolerantPartition
-
-
-class RememberedRecords(MemoryRecords):  # type: ignore[misc]  # aiokafka ships no types for it
-    """What one fetch brought for a partition; `fetched` is all of it, to be read once more if need be."""
-
-    def __init__(self, fetched: bytes) -> None:
-        super().__init__(fetched)
-        self.fetched = fetched
-
-
-class TolerantPartition(fetcher.PartitionRecords):  # type: ignore[misc]
+class TolerantPartition(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types for it
     """The records of one fetch, one after the other; those of aborted transactions are left out."""
 
     _records: Any
+
+    def __init__(self, place: TopicPartition, records: Any, *options: Any) -> None:
+        super().__init__(place, records, *options)
+        records.place = place
 
     def __iter__(self) -> Iterator[ConsumerRecord]:
         # Not through `__next__`, which is Python and costs every record more than this class does.
@@ -52,27 +40,27 @@ class TolerantPartition(fetcher.PartitionRecords):  # type: ignore[misc]
             place = {"topic": self._tp.topic, "partition": self._tp.partition, "offset": self.next_fetch_offset}
             log.warning("records.odd_header_name", extra=place)
             fetched: bytes = self._records.fetched
-            self._records = _TolerantRecords(fetched, self.next_fetch_offset)
+            self._records = _TolerantRecords(fetched, self.next_fetch_offset, self._tp)
             yield from super()._unpack_records()
 
 
 class _TolerantRecords:
     """The batches of a fetch from the one on that has this offset."""
 
-    def __init__(self, fetched: bytes, offset: int) -> None:
-        self._batches = _MemoryRecordsPy(fetched)
-        while self.has_next() and self._last_offset() < offset:
+    def __init__(self, fetched: bytes, offset: int, place: TopicPartition) -> None:
+        self._batches, self._place = _MemoryRecordsPy(fetched), place
+        while self._batches.has_next() and self._last_offset() < offset:
             self._batches.next_batch()
 
     def has_next(self) -> bool:
-        return bool(self._batches.has_next())
+        return bool(self._batches.has_next()) and not is_poll_full()
 
     def next_batch(self) -> Any:
-        if self._batches._next_slice[_MemoryRecordsPy.MAGIC_OFFSET] < FIRST_MAGIC_WITH_HEADERS:
-            return self._batches.next_batch()
-        batch = _TolerantBatch(self._batches._next_slice)
-        self._batches._cache_next()
-        return batch
+        raw = self._batches._next_slice
+        batch = self._batches.next_batch()
+        if raw[MAGIC_PLACE] >= MAGIC:
+            batch = _TolerantBatch(raw)
+        return bounded(batch, raw, _TolerantBatch, self._place)
 
     def _last_offset(self) -> int:
         named = DefaultRecordBase.HEADER_STRUCT.unpack_from(self._batches._next_slice)

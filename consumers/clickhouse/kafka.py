@@ -4,13 +4,12 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
 from producers.settings import Settings
-from producers.tolerant_records import tolerate_header_names
 from schemas.topics import SagaSchema
 
 log = logging.getLogger(__name__)
@@ -26,13 +25,12 @@ def topics_of(catalogue: Iterable[SagaSchema]) -> list[str]:
     return sorted(topic for schema in catalogue for topic in schema.topics)
 
 
-def new_consumer(settings: Settings, instance: str | None = None, group: str = GROUP) -> AIOKafkaConsumer:
+def new_consumer(settings: Settings, instance: str | None = None, group: str = GROUP) -> BoundedConsumer:
     """A consumer that begins nowhere by itself: a position it does not know is an error, never a silent jump.
 
     `instance` makes it a static member: after a crash the next one of that name gets the partitions at once.
     """
-    tolerate_header_names()
-    return AIOKafkaConsumer(
+    return BoundedConsumer(
         **connection(settings),
         group_id=group,
         group_instance_id=instance,

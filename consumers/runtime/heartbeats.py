@@ -2,14 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 
-from aiokafka import AIOKafkaConsumer
-
 from consumers.runtime.lease import Membership
+from producers.bounded_consumer import BoundedConsumer
 
 Heartbeat = Callable[[], Awaitable[bool]]
 
 
-def proving_heartbeat(consumer: AIOKafkaConsumer, membership: Membership) -> Heartbeat:
+def proving_heartbeat(consumer: BoundedConsumer, membership: Membership) -> Heartbeat:
     """Have each successful heartbeat of a started consumer prove the membership; returns a way to send one at once.
 
     Called once for a consumer. It replaces a private method of aiokafka's group coordinator (a test holds it).

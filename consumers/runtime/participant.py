@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from consumers.runtime.heartbeats import Heartbeat, proving_heartbeat
@@ -18,6 +18,7 @@ from consumers.runtime.lease import Membership
 from consumers.runtime.memory import Memory
 from consumers.runtime.reader import Reader
 from consumers.runtime.runners import RunItem
+from producers.bounded_consumer import BoundedConsumer
 from producers.errors import PositionLost
 from producers.records import Record
 from schemas.topics import SagaTopics, state_topic
@@ -56,7 +57,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
 
     def __init__(self, role: Role, host: Host, connection: dict[str, Any], member: str, reader: Reader) -> None:
         self.role, self._host, self._connection, self._reader = role, host, connection, reader
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = BoundedConsumer(
             **connection,
             group_id=role.name,
             group_instance_id=f"{role.name}.{member}",
@@ -69,8 +70,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             rebalance_timeout_ms=20_000,
             max_poll_interval_ms=60_000,
         )
-        self._questions = AIOKafkaConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)
-        self._uncommitted = AIOKafkaConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
+        self._questions = BoundedConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)
+        self._uncommitted = BoundedConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
         self._membership = Membership(SESSION_SECONDS)
         self._heartbeat: Heartbeat | None = None
         self._first_proof: asyncio.Future[bool] | None = None

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
+from producers.bounded_consumer import BoundedConsumer
 from producers.records import Record
-from producers.tolerant_records import tolerate_header_names
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +68,7 @@ class Reader:
     """See the module. It sees committed records only."""
 
     def __init__(self, connection: dict[str, Any]) -> None:
-        tolerate_header_names()
-        self._consumer = AIOKafkaConsumer(
+        self._consumer = BoundedConsumer(
             **connection,
             isolation_level="read_committed",
             enable_auto_commit=False,

@@ -9,7 +9,9 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from producers.tolerant_records import RememberedRecords, TolerantPartition, tolerate_header_names
+from producers.bounded_batches import BoundedRecords
+from producers.bounded_consumer import read_within_bounds
+from producers.tolerant_records import TolerantPartition
 
 PLACE = TopicPartition("order.commands", 0)
 ODD = "ce_\u1234"
@@ -42,7 +44,7 @@ def read(
     fetched: bytes, offset: int = 0, aborted: Any = None, isolation: int = fetcher.READ_COMMITTED
 ) -> list[tuple[int, bytes, str]]:
     named = fetcher.MemoryRecords, fetcher.PartitionRecords
-    assert named == (RememberedRecords, TolerantPartition)
+    assert named == (BoundedRecords, TolerantPartition)
     records = fetcher.PartitionRecords(
         PLACE, fetcher.MemoryRecords(fetched), aborted, offset, None, None, False, isolation
     )
@@ -52,7 +54,7 @@ def read(
 
 
 def test_a_header_name_that_is_not_utf8_is_spelt_out_and_what_stands_around_it_is_read() -> None:
-    tolerate_header_names()
+    read_within_bounds()
     fetched = batch(5, "ce_type") + broken(batch(6, "ce_id", ODD, "ce_id", ODD)) + batch(10, "ce_type")
     assert read(fetched) == [
         (5, b"5", "ce_type"),
@@ -65,14 +67,14 @@ def test_a_header_name_that_is_not_utf8_is_spelt_out_and_what_stands_around_it_i
 
 
 def test_reading_begins_where_it_was_asked_to_in_an_odd_batch_as_well() -> None:
-    tolerate_header_names()
+    read_within_bounds()
     fetched = broken(batch(6, ODD, "ce_id", ODD)) + batch(9, "ce_type")
     assert [offset for offset, _, _ in read(fetched, offset=7)] == [7, 8, 9]
 
 
 @pytest.mark.parametrize("asked", [None, 1, 2], ids=["all at once", "one", "two"])
 def test_a_consumer_that_takes_a_few_at_a_time_misses_none(asked: int | None) -> None:
-    tolerate_header_names()
+    read_within_bounds()
     fetched = batch(0, "a", "b") + broken(batch(2, "c", ODD, "d")) + batch(5, "e")
     records = fetcher.PartitionRecords(
         PLACE, fetcher.MemoryRecords(fetched), None, 0, None, None, False, fetcher.READ_COMMITTED
@@ -91,20 +93,20 @@ def test_a_consumer_that_takes_a_few_at_a_time_misses_none(asked: int | None) ->
 
 
 def test_what_an_aborted_transaction_wrote_is_left_out_after_an_odd_name_too() -> None:
-    tolerate_header_names()
+    read_within_bounds()
     fetched = batch(0, "a", producer_id=7) + broken(batch(1, ODD)) + batch(2, "b", producer_id=7) + batch(3, "c")
     assert [offset for offset, _, _ in read(fetched, aborted=[(7, 0)])] == [1, 3]
 
 
 def test_a_batch_without_odd_names_is_never_read_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    tolerate_header_names()
+    read_within_bounds()
     refuse: Callable[..., None] = lambda *_: pytest.fail("read by the Python parser")  # noqa: E731
     monkeypatch.setattr("producers.tolerant_records._TolerantRecords.__init__", refuse)
     assert len(read(batch(0, "a", "b") + batch(2, "c"))) == 3
 
 
 def test_what_is_broken_otherwise_is_still_an_error() -> None:
-    tolerate_header_names()
+    read_within_bounds()
     fetched = bytearray(broken(batch(0, ODD, "a")))
     fetched[-2] ^= 0x7F
     with pytest.raises(CorruptRecordException):

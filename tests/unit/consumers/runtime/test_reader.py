@@ -82,7 +82,7 @@ class Lane:
 @pytest.fixture
 def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
     made = Consumer()
-    monkeypatch.setattr(module, "AIOKafkaConsumer", lambda **_: made)
+    monkeypatch.setattr(module, "BoundedConsumer", lambda **_: made)
     monkeypatch.setattr(module, "FAILED_POLL_PAUSE_SECONDS", 0.001)
     return made
 

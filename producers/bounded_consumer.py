@@ -1,0 +1,43 @@
+"""The one Kafka consumer of this program: whatever anyone publishes, a poll of it takes a bounded amount of memory."""
+
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.consumer import fetcher
+
+from producers.bounded_batches import BoundedRecords, Poll, current_poll
+from producers.tolerant_records import TolerantPartition
+
+POLL_RECORDS_MAX = 20_000
+
+
+class BoundedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types for it
+    """aiokafka's consumer, which unpacks within bounds and reads records whose header names are not UTF-8.
+
+    For a batch that is larger it gives one record whose value is a `SkippedBatch`.
+    """
+
+    def __init__(self, *topics: str, **options: Any) -> None:
+        read_within_bounds()
+        super().__init__(*topics, **{"max_poll_records": POLL_RECORDS_MAX} | options)
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None
+    ) -> dict[TopicPartition, list[ConsumerRecord]]:
+        """As aiokafka's; what it unpacks is bounded over all partitions together."""
+        token = current_poll.set(Poll())
+        try:
+            found: dict[TopicPartition, list[ConsumerRecord]] = await super().getmany(
+                *partitions, timeout_ms=timeout_ms, max_records=max_records
+            )
+            return found
+        finally:
+            current_poll.reset(token)
+
+
+def read_within_bounds() -> None:
+    """Have aiokafka read with our classes, in the whole program; repeating it changes nothing.
+
+    Its fetcher names the classes it reads with in its module only; there is no other way to set them.
+    """
+    fetcher.MemoryRecords, fetcher.PartitionRecords = BoundedRecords, TolerantPartition
