@@ -91,8 +91,13 @@ def answer_in(record: Record, published: Published) -> Answer | None:
 def _dead_answer(letter: DeadLetter | None, published: Published) -> Answer | None:
     if letter is None:
         return None
-    stood, meant = letter.origin, (published.topic, published.partition, published.offset)
-    is_ours = stood is not None and (stood.topic, stood.partition, stood.offset) == meant
+    stood = letter.origin
+    is_ours = (
+        stood is not None
+        and (stood.topic, stood.partition) == (published.topic, published.partition)
+        # A batch that cannot be unpacked has one letter for all of its offsets.
+        and (stood.offset if stood.first_offset is None else stood.first_offset) <= published.offset <= stood.offset
+    )
     # A command whose step failed is named by its item, `<step>/<the command's id>`.
     if not is_ours and (letter.item is None or letter.item.partition("/")[2] != published.id):
         return None

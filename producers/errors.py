@@ -9,6 +9,7 @@ SomaError
 ├── LaneLost             this lane belongs to somebody else now, or must be opened anew
 ├── Uncommittable        what a transaction writes is refused for what it is, and will be each time
 ├── NotReachable         Kafka or the store does not answer
+├── StateUnreadable      a batch of a state topic cannot be unpacked; the lane does not open without it
 └── PositionLost         the state topic and the log do not fit together; names the verb that helps
 """
 
@@ -61,6 +62,10 @@ class Uncommittable(SomaError):
 
 class PositionLost(SomaError):
     """The lane cannot know where to go on; a person must say."""
+
+
+class StateUnreadable(SomaError):
+    """A state topic has a batch that cannot be unpacked; the text names the place and what to do."""
 
 
 class NotReachable(SomaError):

@@ -13,6 +13,7 @@ import msgspec
 
 from producers.errors import Unreadable
 from producers.records import Headers, Record
+from producers.skipped_batches import skipped_in
 
 NOOP_TYPE = "soma.noop"
 JSON_CONTENT = b"application/json"
@@ -129,7 +130,8 @@ def _read_plain(record: Record, found: dict[str, bytes], saga_id: str, body: byt
 def key_of(record: Record) -> str:
     """The saga id, which is the record's key; `Unreadable` where it is missing or no text."""
     if not record.key:
-        raise Unreadable("the record has no key; the key is the saga id")
+        skipped = skipped_in(record.value)
+        raise Unreadable(str(skipped) if skipped else "the record has no key; the key is the saga id")
     try:
         key = record.key.decode()
     except UnicodeDecodeError as error:

@@ -16,11 +16,12 @@ LetterId = Annotated[str, Field(max_length=2_000)]
 
 
 class Origin(BaseModel):
-    """Where the record stood."""
+    """Where the record stood; of a batch that cannot be unpacked, from `first_offset` to `offset`."""
 
     topic: Name
     partition: Count
     offset: Offset
+    first_offset: Offset | None = Field(default=None, description="Set for a batch only; `offset` is then its last one.")
 
 
 class DeadLetter(BaseModel):
@@ -28,7 +29,8 @@ class DeadLetter(BaseModel):
 
     `fingerprint` is equal for failures of one kind: error, step, and the type and shape of the message. The original
     value stands in `value` as text, or in `value_base64` where it is not UTF-8; of one that is larger than a megabyte
-    only the beginning, the whole stands at its origin.
+    only the beginning, the whole stands at its origin. A batch that cannot be unpacked has no value and its size on the
+    wire in `value_bytes`.
     """
 
     model_config = ConfigDict(extra="ignore")

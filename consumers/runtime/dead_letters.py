@@ -9,6 +9,7 @@ from consumers.runtime.utterances import Failure
 from consumers.runtime.view import View
 from producers.headers import headers_for
 from producers.records import Outgoing, Record
+from producers.skipped_batches import skipped_in
 from schemas.dead_letter import HEADERS_MAX, VALUE_BYTES_MAX, DeadLetter, Origin
 
 EXCERPT_BYTES = 64 * 1024
@@ -20,9 +21,12 @@ KEY_BYTES_MAX = 1_000
 
 def unreadable(record: Record, view: View, reason: str, wire_type: str, now: float) -> Outgoing:
     """The dead letter of a record that is no message of this saga."""
-    origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset)
+    skipped = skipped_in(record.value)
+    first_offset = skipped.first_offset if skipped else None
+    origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset, first_offset=first_offset)
     identity = f"{record.topic}/{record.partition}/{record.offset}"
-    text, encoded = _as_text(_kept(record.value))
+    value = None if skipped else record.value
+    text, encoded = _as_text(_kept(value))
     key = record.key and record.key[:KEY_BYTES_MAX]
     letter = DeadLetter(
         id=identity,
@@ -33,7 +37,7 @@ def unreadable(record: Record, view: View, reason: str, wire_type: str, now: flo
         type=wire_type[:HEADER_CHARACTERS_MAX] or None,
         error="Unreadable",
         reason=reason[:REASON_CHARACTERS_MAX],
-        fingerprint=_fingerprint("Unreadable", _kind_of(reason), wire_type, _shape(record.value)),
+        fingerprint=_fingerprint("Unreadable", _kind_of(reason), wire_type, _shape(value)),
         origin=origin,
         headers={
             name[:HEADER_CHARACTERS_MAX]: (value or b"").decode(errors="backslashreplace")[:HEADER_CHARACTERS_MAX]
@@ -41,7 +45,7 @@ def unreadable(record: Record, view: View, reason: str, wire_type: str, now: flo
         },
         value=text,
         value_base64=encoded,
-        value_bytes=len(record.value or b""),
+        value_bytes=skipped.packed_bytes if skipped else len(record.value or b""),
         at=datetime.fromtimestamp(now, UTC),
     )
     return _outgoing(letter, view, record.partition, key, now)

@@ -94,7 +94,7 @@ def test_a_dead_letter_names_the_origin_and_loses_nothing_of_a_record_that_is_no
     desk.hears_record("order.commands", b"\xfd", value, headers)
     desk.commit()
     (letter,) = desk.dead_letters()
-    assert letter["origin"] == {"topic": "order.commands", "partition": 0, "offset": 41}
+    assert letter["origin"] == {"topic": "order.commands", "partition": 0, "offset": 41, "first_offset": None}
     assert base64.b64decode(letter["value_base64"]) == value
     assert letter["headers"] == {"ce_type": "order.place", "x-from": "\\xfe"}
     assert [one.key for one in desk.said] == [b"\xfd"]
