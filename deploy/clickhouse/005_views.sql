@@ -93,3 +93,18 @@ SELECT minute, saga, source AS participant, type, sum(count) AS ended, sum(attem
        quantilesTDigestMerge(0.5, 0.9, 0.99)(seconds) AS quantiles_seconds
 FROM step_durations
 GROUP BY minute, saga, participant, type;
+
+-- The batches that no consumer unpacks, because they unpack to too much or to nothing: Kafka has all of their offsets,
+-- `messages` has one row for each batch, at its last offset. Kafka's offsets without a row are these and the markers of
+-- transactions. (A publisher may write such a header; then the offsets that it names have rows of their own.)
+CREATE OR REPLACE VIEW skipped_batches AS
+SELECT _topic, _partition,
+       JSONExtractUInt(told, 'first_offset') AS first_offset,
+       _offset AS last_offset,
+       JSONExtractInt(told, 'records') AS records,
+       JSONExtractString(told, 'codec') AS codec,
+       JSONExtractUInt(told, 'packed_bytes') AS packed_bytes,
+       JSONExtractString(told, 'why') AS why,
+       _timestamp, _ingested_at
+FROM (SELECT *, headers['soma_skipped_batch'] AS told FROM dead_rows WHERE _key IS NULL)
+WHERE told != '';
