@@ -21,7 +21,9 @@ class Origin(BaseModel):
     topic: Name
     partition: Count
     offset: Offset
-    first_offset: Offset | None = Field(default=None, description="Set for a batch only; `offset` is then its last one.")
+    first_offset: Offset | None = Field(
+        default=None, description="Set for a batch only; `offset` is then its last one."
+    )
 
 
 class DeadLetter(BaseModel):
