@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from .addresses import mailbox
 from .bounds import Count, ItemName, Name, Text
 from .message import Command, CompensatingEvent, Completion, Event, FailingEnd, Opening, Question, Refusal
 
@@ -23,6 +24,18 @@ class Audience(BaseModel):
     recipients: tuple[EmailAddress, ...] = Field(default=(), max_length=2_000)
 
 
+def _mailable(address: str) -> str:
+    """The address as it was written; raises `ValueError` where no mail could be sent to it."""
+    mailbox(address)
+    return address
+
+
+class MailableAudience(Audience):
+    """An audience whose every address can be mailed to: see `schemas.addresses` for what is accepted."""
+
+    recipients: tuple[Annotated[EmailAddress, AfterValidator(_mailable)], ...] = Field(default=(), max_length=2_000)
+
+
 class Brief(BaseModel):
     """What the campaign is about; shared by the command and the fact it leads to."""
 
@@ -40,6 +53,9 @@ class Brief(BaseModel):
 
 class StartCampaign(Brief, Command, type="campaign.start"):
     """Begin a campaign; its id is the record's key."""
+
+    # Only here: what was opened before this was checked must stay readable.
+    audience: MailableAudience
 
 
 class ApproveCampaign(Command, type="campaign.approve"):
