@@ -39,6 +39,10 @@ class MailDeferredError(Exception):
     """The mail server asked to be tried again later for some recipients."""
 
 
+class UnreadableMailError(Exception):
+    """Messages of the mailing cannot be read and were not sent; the others have been."""
+
+
 @dataclass(frozen=True)
 class Copy:
     """The words of a campaign: one plain text per channel, with `## ` headings and `- ` lists in the blog's."""
@@ -161,7 +165,7 @@ class Outbox(Protocol):
         """Send what is not known to be sent. There is no way back.
 
         May be called again after any failure: each message keeps its Message-ID, and what was accepted is remembered.
-        Raises MailDeferredError or NoMailAcceptedError when trying again may help.
+        Raises MailDeferredError, NoMailAcceptedError or UnreadableMailError when trying again may help.
         """
         ...
 

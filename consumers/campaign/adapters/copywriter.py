@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import unicodedata
 
 from consumers.campaign.adapters.rendering import rendered
 from consumers.campaign.ports import Copy
@@ -12,6 +13,7 @@ MOST_SUMMARY_CHARACTERS = 180
 MOST_HASHTAGS = 3
 MOST_HASHTAG_CHARACTERS = 24
 FEWEST_LEAD_CHARACTERS = 20
+JOINERS = "\u200c\u200d"
 
 
 class TemplateCopywriter:
@@ -36,8 +38,18 @@ class TemplateCopywriter:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, control characters and runs of spaces."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    """The text without line breaks, control and format characters, and runs of spaces.
+
+    The two joiners stay: Persian and Hindi words, and many emoji, fall apart without them.
+    """
+    return " ".join("".join(map(_shown, text)).split())
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable() or letter in JOINERS:
+        return letter
+    # A soft hyphen or a direction mark stands inside a word.
+    return "" if unicodedata.category(letter) == "Cf" else " "
 
 
 def shortened(text: str, most_characters: int) -> str:

@@ -4,6 +4,8 @@ import asyncio
 import json
 from pathlib import Path
 
+from consumers.campaign.adapters.names import is_message_name
+
 
 class DeliveriesOnDisk:
     """Counts pages, entries and sent mail. Changes nothing, so it may be called at any time."""
@@ -21,7 +23,13 @@ class DeliveriesOnDisk:
 
     async def mails(self, folder: str) -> int:
         """How many messages of this outbox folder the mail server has accepted."""
-        return await asyncio.to_thread(lambda: sum(1 for _ in (self._home / folder / "sent").glob("*.eml")))
+        return await asyncio.to_thread(self._mails, folder)
+
+    def _mails(self, folder: str) -> int:
+        try:
+            return sum(is_message_name(file.name) for file in (self._home / folder / "sent").iterdir())
+        except FileNotFoundError:
+            return 0
 
     def _entries(self, url: str) -> int:
         file, _, name = url.partition("#")
@@ -29,4 +37,9 @@ class DeliveriesOnDisk:
             feed = json.loads((self._home / file).read_text("utf-8"))
         except FileNotFoundError:
             return 0
-        return sum(1 for item in feed["items"] if item["id"] == name)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"{file} is no JSON ({error}): the next publication in the feed writes it again"
+            ) from error
+        items = feed.get("items") if isinstance(feed, dict) else None
+        return sum(isinstance(item, dict) and item.get("id") == name for item in items or ())

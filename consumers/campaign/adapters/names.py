@@ -5,6 +5,7 @@ import re
 import unicodedata
 
 MOST_SLUG_CHARACTERS = 40
+_MESSAGE = re.compile(r"\d{4,}-[0-9a-f]{20}\.eml")
 
 
 def name_of(key: str) -> str:
@@ -17,3 +18,13 @@ def name_of(key: str) -> str:
 def fingerprint(text: str) -> str:
     """Twenty hexadecimal digits that stand for the text."""
     return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def message_name(number: int, recipient: str) -> str:
+    """The file name of one recipient's message in the outbox."""
+    return f"{number:04}-{fingerprint(recipient)}.eml"
+
+
+def is_message_name(name: str) -> bool:
+    """Whether `message_name` makes such names; other files in an outbox folder are not ours."""
+    return _MESSAGE.fullmatch(name) is not None

@@ -1,6 +1,7 @@
 """An outbox on disk: one file per recipient, in `new/` until a mail server has taken it, then in `sent/`."""
 
 import asyncio
+import logging
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
@@ -8,8 +9,8 @@ from aiosmtplib import SMTPServerDisconnected
 
 from consumers.campaign.adapters.house_rules import HouseRules
 from consumers.campaign.adapters.mail import address_of, mail_to
-from consumers.campaign.adapters.names import fingerprint
-from consumers.campaign.adapters.post_office import Answer, PostOffice
+from consumers.campaign.adapters.names import is_message_name, message_name
+from consumers.campaign.adapters.post_office import Answer, MailUnreadable, PostOffice
 from consumers.campaign.adapters.shelf import Shelf
 from consumers.campaign.ports import (
     Dispatch,
@@ -18,7 +19,10 @@ from consumers.campaign.ports import (
     Mailing,
     NoMailAcceptedError,
     PreparedMail,
+    UnreadableMailError,
 )
+
+log = logging.getLogger(__name__)
 
 
 class OutboxOnDisk:
@@ -45,7 +49,10 @@ class OutboxOnDisk:
         await asyncio.to_thread(self._shelf.take_back, key)
 
     async def send(self, folder: str) -> Dispatch:
-        """Send what is in `new/`; may be called again after any failure, and raises whatever kept mail from leaving."""
+        """Send what is in `new/`; may be called again after any failure, and raises whatever kept mail from leaving.
+
+        A message that cannot be read holds up no other: when those have left, `UnreadableMailError` names it.
+        """
         box = self._shelf.root / PurePosixPath(folder).name
         sent = len(await _names(box / "sent"))
         while True:
@@ -58,7 +65,12 @@ class OutboxOnDisk:
                 sent = len(await _names(box / "sent"))
                 if sent == sent_before:
                     raise
-        sent = len(await _names(box / "sent"))
+        sent, unread = len(await _names(box / "sent")), answers.count(Answer.UNREADABLE)
+        if unread:
+            raise UnreadableMailError(
+                f"{unread} messages in {folder}/new cannot be read and were not sent (the worker's log names each):"
+                " repair or remove them, then `soma stuck retry`"
+            )
         deferred, refused = answers.count(Answer.DEFERRED), answers.count(Answer.REFUSED)
         if deferred:
             raise MailDeferredError(f"{deferred} recipients are to be tried again later")
@@ -73,10 +85,14 @@ class OutboxOnDisk:
         answers = []
         async with self._post_office.counter() as counter:
             for name in waiting:
-                mail = await asyncio.to_thread(_read, box / "new" / name)
-                if mail is None:
-                    continue
-                answer = await counter.hand_in(mail)
+                try:
+                    mail = await asyncio.to_thread(_read, box / "new" / name)
+                    if mail is None:
+                        continue
+                    answer = await counter.hand_in(mail)
+                except MailUnreadable as unreadable:
+                    log.warning("outbox.unreadable", extra={"file": f"{box.name}/new/{name}", "cause": str(unreadable)})
+                    answer = Answer.UNREADABLE
                 if answer is Answer.ACCEPTED:
                     # Not in a thread: nothing may come between the server's yes and the note of it, no cancel either.
                     with suppress(FileNotFoundError):
@@ -85,7 +101,7 @@ class OutboxOnDisk:
         return answers
 
     def _prepare(self, key: str, mailing: Mailing) -> PreparedMail:
-        recipients = list(dict.fromkeys(address_of(recipient).addr_spec for recipient in mailing.recipients))
+        recipients = list(dict.fromkeys(address_of(recipient) for recipient in mailing.recipients))
         # What already lies there was allowed when it was made: declining now would leave it, never to be undone.
         if self._shelf.find(key) is None:
             broken = self._rules.broken_by("email", mailing.subject, mailing.text)
@@ -98,15 +114,15 @@ class OutboxOnDisk:
             (folder / "sent").mkdir()
             for number, recipient in enumerate(recipients, start=1):
                 mail = mail_to(recipient, self._post_office.sender, key, mailing, banner)
-                file = folder / "new" / f"{number:04}-{fingerprint(recipient)}.eml"
-                file.write_bytes(mail.as_bytes())
+                (folder / "new" / message_name(number, recipient)).write_bytes(mail)
 
         box = self._shelf.place(key, fill)
         return PreparedMail(box.relative_to(self._home).as_posix(), len(recipients))
 
 
 async def _names(folder: Path) -> list[str]:
-    return await asyncio.to_thread(lambda: sorted(file.name for file in folder.iterdir()))
+    """The messages in the folder, in the order in which they are sent."""
+    return await asyncio.to_thread(lambda: sorted(file.name for file in folder.iterdir() if is_message_name(file.name)))
 
 
 def _read(file: Path) -> bytes | None:
@@ -115,3 +131,5 @@ def _read(file: Path) -> bytes | None:
     except FileNotFoundError:
         # Another call has sent it in between.
         return None
+    except OSError as error:
+        raise MailUnreadable(str(error)) from error

@@ -17,16 +17,23 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
+from schemas.addresses import mailbox
+
 ANSWER_SECONDS = 30
 CLOSING = 421
 
 
 class Answer(Enum):
-    """What the server said of one message."""
+    """What became of one message; all but `UNREADABLE` is the server's word."""
 
     ACCEPTED = "accepted"
     DEFERRED = "deferred"
     REFUSED = "refused"
+    UNREADABLE = "unreadable"
+
+
+class MailUnreadable(Exception):
+    """The message cannot be read, is cut off, or names no recipient: it was not offered to the server."""
 
 
 class Counter:
@@ -36,8 +43,11 @@ class Counter:
         self._connection, self._sender = connection, sender
 
     async def hand_in(self, mail: bytes) -> Answer:
-        """Offer the message to the server. Raises if the trouble is not with its recipient but with the server."""
-        recipient = BytesHeaderParser(policy=POLICY).parsebytes(mail)["To"].addresses[0].addr_spec
+        """Offer the message to the server; raises `MailUnreadable` for what is no whole message.
+
+        Any other exception means that the trouble is not with the message or its recipient but with the server.
+        """
+        recipient = recipient_of(mail)
         refusal: SMTPRecipientRefused | SMTPDataError | SMTPSenderRefused
         try:
             await self._connection.sendmail(self._sender, [recipient], mail)
@@ -53,6 +63,19 @@ class Counter:
         return Answer.DEFERRED if refusal.code < 500 else Answer.REFUSED
 
 
+def recipient_of(mail: bytes) -> str:
+    """The one address in the To header; raises `MailUnreadable` where there is none, or the message is cut off."""
+    headers = BytesHeaderParser(policy=POLICY).parsebytes(mail)
+    try:
+        recipient = mailbox(str(headers["To"] or ""))
+    except ValueError as error:
+        raise MailUnreadable(f"it names no recipient: {error}") from error
+    # Every message of ours ends with the closing line of its last boundary.
+    if not mail.rstrip().endswith(b"--"):
+        raise MailUnreadable("its end is missing")
+    return recipient
+
+
 @dataclass(frozen=True)
 class PostOffice:
     """Where mail is handed in: `smtp://[user:password@]host[:port][?from=address]`.
@@ -61,6 +84,13 @@ class PostOffice:
     """
 
     smtp_url: str
+
+    def __post_init__(self) -> None:
+        """Refuse a sender that no mail can come from; raises `ValueError`."""
+        try:
+            mailbox(self.sender)
+        except ValueError as error:
+            raise ValueError(f"SOMA_SMTP_URL: from={self.sender}: {error}") from error
 
     @property
     def sender(self) -> str:

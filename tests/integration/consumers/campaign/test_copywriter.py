@@ -67,3 +67,17 @@ async def test_template_syntax_in_a_brief_is_only_text() -> None:
 async def test_a_headline_is_one_line() -> None:
     copy = await TemplateCopywriter().write(brief(name="One\r\ntwo\u2028three\0four"), (), ())
     assert copy.headline == "One two three four"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("می\u200cشود", "می\u200cشود"),
+        ("क्\u200dष", "क्\u200dष"),
+        ("\N{WOMAN}\u200d\N{MICROSCOPE}", "\N{WOMAN}\u200d\N{MICROSCOPE}"),
+        ("Straßen\u00adbahn", "Straßenbahn"),
+        ("\ufeffA\u202e name", "A name"),
+    ],
+)
+async def test_a_headline_keeps_its_words_whole(name: str, shown: str) -> None:
+    assert (await TemplateCopywriter().write(brief(name=name), (), ())).headline == shown

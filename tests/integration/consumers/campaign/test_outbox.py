@@ -1,7 +1,9 @@
 """Mail on a real disk, and over real SMTP."""
 
 import asyncio
+import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -15,7 +17,15 @@ from aiosmtplib import SMTPConnectError, SMTPServerDisconnected
 from consumers.campaign.adapters.deliveries import DeliveriesOnDisk
 from consumers.campaign.adapters.outbox import OutboxOnDisk
 from consumers.campaign.adapters.post_office import PostOffice
-from consumers.campaign.ports import AlreadyUndone, MailDeclined, MailDeferredError, Mailing, NoMailAcceptedError
+from consumers.campaign.ports import (
+    AlreadyUndone,
+    Dispatch,
+    MailDeclined,
+    MailDeferredError,
+    Mailing,
+    NoMailAcceptedError,
+    UnreadableMailError,
+)
 
 from .conftest import RECIPIENTS, MailServer, files_of
 
@@ -273,3 +283,58 @@ async def test_what_the_house_rules_forbid_is_declined(home: Path, outbox: Outbo
     with pytest.raises(MailDeclined, match='forbid "Some Text"'):
         await outbox.prepare(KEY, mailing)
     assert files_of(home) == {"rules/email.txt"}
+
+
+async def test_what_others_put_into_the_outbox_is_not_sent_and_stops_nothing(
+    home: Path, outbox: OutboxOnDisk, mailing: Mailing, mail_server: MailServer
+) -> None:
+    prepared = await outbox.prepare(KEY, mailing)
+    new, sent = home / prepared.folder / "new", home / prepared.folder / "sent"
+    (new / ".DS_Store").write_bytes(b"\0")
+    (new / "notes").mkdir()
+    Path(os.fsdecode(os.fsencode(new) + b"/\xff.eml")).write_bytes(b"To: x@example.org\r\n\r\nno")
+    (sent / "copy of 0001.eml").write_bytes(b"")
+    assert await outbox.send(prepared.folder) == Dispatch(3, 0)
+    assert len(mail_server.accepted) == 3
+    assert await DeliveriesOnDisk(home).mails(prepared.folder) == 3
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def without_recipient(file: Path) -> None:
+    file.write_bytes(file.read_bytes().replace(b"\r\nTo: ", b"\r\nTo: not "))
+
+
+def a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("damage", [cut_off, emptied, without_recipient, a_folder])
+async def test_a_message_that_cannot_be_read_holds_up_no_other_and_is_told(
+    home: Path,
+    outbox: OutboxOnDisk,
+    mailing: Mailing,
+    mail_server: MailServer,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], None],
+) -> None:
+    # Given a mailing whose first message is damaged,
+    prepared = await outbox.prepare(KEY, mailing)
+    first = min((home / prepared.folder / "new").iterdir())
+    damage(first)
+    # when it is sent, then the others leave, once, and the step fails with what is left to do,
+    for _ in range(2):
+        with pytest.raises(UnreadableMailError, match=r"1 messages in .*/new cannot be read.*soma stuck retry"):
+            await outbox.send(prepared.folder)
+    assert sorted(envelope.rcpt_tos[0] for envelope in mail_server.accepted) == sorted(RECIPIENTS[1:])
+    assert any(record.__dict__.get("file", "").endswith(f"new/{first.name}") for record in caplog.records)
+    # and when the message is taken away, the mailing is sent.
+    first.rmdir() if first.is_dir() else first.unlink()
+    assert (await outbox.send(prepared.folder)).sent == 2
