@@ -21,10 +21,13 @@ OPEN_SECONDS = 5.0
 
 
 class Breaker:
-    """One dependency's breaker. Not shared between workers: each finds out for itself."""
+    """One dependency's breaker. Not shared between workers: each finds out for itself.
 
-    def __init__(self, dependency: str, clock: Clock) -> None:
-        self.dependency, self._clock = dependency, clock
+    `passed_over` asks the dependency's adapter how much it leaves out because it cannot be read.
+    """
+
+    def __init__(self, dependency: str, clock: Clock, passed_over: Callable[[], int] = lambda: 0) -> None:
+        self.dependency, self.passed_over, self._clock = dependency, passed_over, clock
         self._retry_at = 0.0
         self._probing = False
         # Its own reopening by wall clock never comes about: `calling` decides when a probe is due.
@@ -89,5 +92,8 @@ class GuardedPort:
 
 def guarded(ports: dict[type, object], clock: Clock) -> tuple[dict[type, object], dict[str, Breaker]]:
     """Every port behind a breaker of its own, and the breakers by dependency."""
-    breakers = {kind.__name__: Breaker(kind.__name__, clock) for kind in ports}
+    breakers = {
+        kind.__name__: Breaker(kind.__name__, clock, getattr(port, "passed_over", lambda: 0))
+        for kind, port in ports.items()
+    }
     return {kind: GuardedPort(port, breakers[kind.__name__]) for kind, port in ports.items()}, breakers

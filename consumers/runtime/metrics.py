@@ -61,6 +61,11 @@ ENGINE_FAULTS = Figure(
     ("participant", "call"),
     "Errors of the engine itself over one saga; each is that saga's dead letter or its failed step.",
 )
+PASSED_OVER = Figure(
+    "soma_dependency_passed_over",
+    ("dependency",),
+    "Files or folders of the dependency that cannot be read and are left out; the log names them.",
+)
 CATALOGUE = (
     ITEMS,
     RUNNING,
@@ -74,6 +79,7 @@ CATALOGUE = (
     LANE_FULL,
     DEPENDENCY_RUNNING,
     ENGINE_FAULTS,
+    PASSED_OVER,
 )
 
 DURATION_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -172,6 +178,7 @@ class StandingFigures(Collector):
     def collect(self) -> Iterable[Metric]:
         """Called by the registry."""
         broken, running, polled = _family(BREAKER), _family(DEPENDENCY_RUNNING), _family(POLLED)
+        passed_over = _family(PASSED_OVER)
         now_seconds = time.monotonic()
         groups = self._groups()
         for group in groups:
@@ -179,7 +186,8 @@ class StandingFigures(Collector):
         for dependency, breaker in self._breakers.items():
             broken.add_metric((dependency,), breaker.is_open)
             running.add_metric((dependency,), self._running.get(dependency, 0))
-        return *_of_lanes(groups), polled, broken, running
+            passed_over.add_metric((dependency,), breaker.passed_over())
+        return *_of_lanes(groups), polled, broken, running, passed_over
 
 
 def _of_lanes(groups: Iterable[ParticipantGroup]) -> Iterable[Metric]:

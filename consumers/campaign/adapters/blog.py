@@ -5,10 +5,16 @@ import shutil
 from pathlib import Path
 
 from consumers.campaign.adapters.house_rules import HouseRules
-from consumers.campaign.adapters.listing import Listing, write_note
+from consumers.campaign.adapters.listing import Listing, Note, write_note
 from consumers.campaign.adapters.rendering import blocks, rendered
 from consumers.campaign.adapters.shelf import Shelf
 from consumers.campaign.ports import Post, PostDeclined
+
+
+class BlogNote(Note):
+    """What the index shows of a post."""
+
+    summary: str
 
 
 class BlogOnDisk:
@@ -22,7 +28,10 @@ class BlogOnDisk:
         self._rules = HouseRules(home)
         self._shelf = Shelf(home, "blog", "site/posts")
         self._index = Listing(
-            self._shelf.root, home / "site" / "index.html", lambda entries: rendered("index.html.j2", entries=entries)
+            self._shelf.root,
+            home / "site" / "index.html",
+            BlogNote,
+            lambda entries: rendered("index.html.j2", entries=entries),
         )
 
     async def publish(self, key: str, post: Post) -> str:
@@ -39,6 +48,10 @@ class BlogOnDisk:
         await asyncio.to_thread(self._shelf.take_back, key)
         await self._index.renew()
 
+    def passed_over(self) -> int:
+        """How many posts the index leaves out because their folders cannot be read; for the metrics."""
+        return len(self._index.skipped)
+
     def _place(self, key: str, post: Post) -> str:
         # What already stands was allowed when it was made: declining now would leave it there, never to be undone.
         if self._shelf.find(key) is None:
@@ -50,7 +63,6 @@ class BlogOnDisk:
             shutil.copyfile(self._home / post.banner, folder / "banner.png")
             page = rendered("post.html.j2", post=post, blocks=blocks(post.text))
             (folder / "index.html").write_text(page, "utf-8")
-            published_at = post.published_at.isoformat()
-            write_note(folder, {"title": post.title, "summary": post.summary, "published_at": published_at})
+            write_note(folder, BlogNote(title=post.title, summary=post.summary, published_at=post.published_at))
 
         return (self._shelf.place(key, fill) / "index.html").relative_to(self._home).as_posix()

@@ -7,11 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from consumers.campaign.adapters.house_rules import HouseRules
-from consumers.campaign.adapters.listing import Entry, Listing, write_note
+from consumers.campaign.adapters.listing import Listing, Note, write_note
 from consumers.campaign.adapters.shelf import Shelf
 from consumers.campaign.ports import Post, PostDeclined
 
 FEED = "site/feed.json"
+
+
+class FeedNote(Note):
+    """What the feed shows of an entry."""
+
+    text: str
 
 
 class JsonFeedOnDisk:
@@ -24,7 +30,7 @@ class JsonFeedOnDisk:
         self._home = home
         self._rules = HouseRules(home)
         self._shelf = Shelf(home, "social", "site/entries")
-        self._feed = Listing(self._shelf.root, home / FEED, _feed)
+        self._feed = Listing(self._shelf.root, home / FEED, FeedNote, _feed)
 
     async def publish(self, key: str, post: Post) -> str:
         """Put the entry into the feed; returns the feed's path, with the entry's id as fragment.
@@ -40,6 +46,10 @@ class JsonFeedOnDisk:
         await asyncio.to_thread(self._shelf.take_back, key)
         await self._feed.renew()
 
+    def passed_over(self) -> int:
+        """How many entries the feed leaves out because their folders cannot be read; for the metrics."""
+        return len(self._feed.skipped)
+
     def _place(self, key: str, post: Post) -> str:
         # What already stands was allowed when it was made: declining now would leave it there, never to be undone.
         if self._shelf.find(key) is None:
@@ -49,20 +59,19 @@ class JsonFeedOnDisk:
 
         def fill(folder: Path) -> None:
             shutil.copyfile(self._home / post.banner, folder / "banner.png")
-            note = {"title": post.title, "text": post.text, "published_at": post.published_at.isoformat()}
-            write_note(folder, note)
+            write_note(folder, FeedNote(title=post.title, text=post.text, published_at=post.published_at))
 
         return self._shelf.place(key, fill).name
 
 
-def _feed(entries: Sequence[Entry]) -> str:
+def _feed(entries: Sequence[FeedNote]) -> str:
     items = [
         {
-            "id": entry["name"],
-            "title": entry["title"],
-            "content_text": entry["text"],
-            "image": f"entries/{entry['name']}/banner.png",
-            "date_published": entry["published_at"],
+            "id": entry.name,
+            "title": entry.title,
+            "content_text": entry.text,
+            "image": f"entries/{entry.name}/banner.png",
+            "date_published": entry.published_at.isoformat(),
         }
         for entry in entries
     ]

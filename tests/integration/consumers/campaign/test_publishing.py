@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from prometheus_client import CollectorRegistry
 
 from consumers.campaign.adapters.blog import BlogOnDisk
 from consumers.campaign.adapters.deliveries import DeliveriesOnDisk
@@ -15,6 +17,8 @@ from consumers.campaign.adapters.drafts import DraftsOnDisk
 from consumers.campaign.adapters.pictures import PicturesOnDisk
 from consumers.campaign.adapters.social_feed import JsonFeedOnDisk
 from consumers.campaign.ports import AlreadyUndone, Copy, Post, PostDeclined
+from consumers.runtime.breakers import guarded
+from consumers.runtime.metrics import StandingFigures
 
 from .conftest import NOW, files_of
 
@@ -144,6 +148,26 @@ async def test_what_has_gone_is_not_counted_as_delivered(home: Path, post: Post)
     assert (await deliveries.pages(page), await deliveries.entries(entry)) == (0, 0)
 
 
+async def test_what_others_write_into_the_feed_does_not_hide_an_entry(home: Path, post: Post) -> None:
+    url = await JsonFeedOnDisk(home).publish(KEY, post)
+    feed = home / "site" / "feed.json"
+    told = json.loads(feed.read_text())
+    feed.write_text(json.dumps(told | {"items": [None, {"title": "no id"}, *told["items"]]}))
+    assert await DeliveriesOnDisk(home).entries(url) == 1
+    feed.write_text("[]")
+    assert await DeliveriesOnDisk(home).entries(url) == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
+async def test_a_feed_that_cannot_be_read_is_told_with_the_remedy(home: Path, post: Post, content: bytes) -> None:
+    url = await JsonFeedOnDisk(home).publish(KEY, post)
+    (home / "site" / "feed.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"site/feed\.json is no JSON .* the next publication"):
+        await DeliveriesOnDisk(home).entries(url)
+    await JsonFeedOnDisk(home).publish("c2/k", post)
+    assert await DeliveriesOnDisk(home).entries(url) == 1
+
+
 @pytest.mark.parametrize("rule", ["miracle cure", "MIRACLE  cure", "\ufeffmiracle cure", "\n\n  Miracle Cure  \n"])
 @pytest.mark.parametrize(("wall", "channel"), [(BlogOnDisk, "blog"), (JsonFeedOnDisk, "social")])
 async def test_what_the_house_rules_forbid_is_declined_and_leaves_nothing(  # type: ignore[no-untyped-def]
@@ -186,3 +210,31 @@ async def test_a_missing_banner_fails_and_leaves_nothing(home: Path, post: Post)
     with pytest.raises(FileNotFoundError):
         await BlogOnDisk(home).publish(KEY, replace(post, banner="pictures/given/none.png"))
     assert files_of(home) == set()
+
+
+@pytest.mark.parametrize(("wall", "place"), [(BlogOnDisk, "site/posts"), (JsonFeedOnDisk, "site/entries")])
+async def test_a_folder_that_cannot_be_read_stops_neither_publication_nor_its_undo(  # type: ignore[no-untyped-def]
+    home: Path, post: Post, wall, place: str
+) -> None:
+    # Given a published folder whose note was cut off,
+    first, second = wall(home), wall(home)
+    await first.publish("c1/k", post)
+    (damaged,) = (home / place).iterdir()
+    (damaged / "entry.json").write_bytes((damaged / "entry.json").read_bytes()[:20])
+    # when others come and go, on a worker that has not read the folder before,
+    await second.publish("c2/k", post)
+    await second.publish("c3/k", post)
+    await second.unpublish("c2/k")
+    # then the list shows what there is, and the metric counts what it leaves out,
+    listed = (home / "site" / ("index.html" if wall is BlogOnDisk else "feed.json")).read_text()
+    names = [folder.name for folder in (home / place).iterdir() if folder.name in listed]
+    assert len(names) == 1 and damaged.name not in names
+    registry = CollectorRegistry()
+    _, breakers = guarded({wall: second}, time.time)
+    registry.register(StandingFigures(list, breakers, {}))
+    told = {"dependency": wall.__name__}
+    assert registry.get_sample_value("soma_dependency_passed_over", told) == 1
+    # and the damaged one itself can be taken down.
+    await second.unpublish("c1/k")
+    assert not damaged.exists()
+    assert registry.get_sample_value("soma_dependency_passed_over", told) == 0
