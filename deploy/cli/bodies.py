@@ -1,6 +1,5 @@
 """The body of a command as people write it: a YAML or JSON file, `--set k=v`, checked against its class."""
 
-import json
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from deploy.cli.talking import Invalid, printable
+from deploy.cli.texts import NotRead, read_json, read_yaml
 from schemas.message import Message
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -76,14 +76,11 @@ def read_file(path: Path) -> Written:
     if len(raw) > BODY_BYTES_MAX:
         raise Invalid(f"{name}: larger than {BODY_BYTES_MAX} bytes")
     try:
-        node = yaml.compose(text, yaml.SafeLoader)
-        body = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise Invalid(printable(f"{name}{line}: {error.problem}")) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Invalid(printable(f"{name}: {error}")) from None
-    if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
+        body, node = read_yaml(text)
+    except NotRead as error:
+        line = f":{error.line}" if error.line is not None else ""
+        raise Invalid(printable(f"{name}{line}: {error}")) from None
+    if not isinstance(body, dict):
         raise Invalid(f"{name}: this must be a mapping, `name: value` lines, not {'empty' if body is None else 'that'}")
     return Written(name, body, node)
 
@@ -96,25 +93,28 @@ def _bytes_of(path: Path) -> bytes:
 def with_settings(body: dict[str, Any], pairs: list[str]) -> dict[str, Any]:
     """The body with each `k=v` in its place; `a.b=v` nests, and v is JSON where it parses as JSON, else text.
 
-    Raises `Invalid` for a pair without `=`, or a path through something that has no parts.
+    Raises `Invalid` for a pair without `=`, a path through something that has no parts, and for what is given twice.
     """
     result = deepcopy(body)
+    given: list[list[str]] = []
     for pair in pairs:
         path, sign, text = pair.partition("=")
-        *folders, last = path.split(".")
-        if not sign or not all((*folders, last)):
+        names = path.split(".")
+        *folders, last = names
+        if not sign or not all(names):
             raise Invalid(f"--set wants name=value, not {printable(pair)!r}")
+        if any(names[: len(other)] == other[: len(names)] for other in given):
+            raise Invalid(f"--set {printable(path)}: this, or a part of it, is given twice")
+        given.append(names)
         place = result
         for name in folders:
             place = place.setdefault(name, {})
             if not isinstance(place, dict):
                 raise Invalid(f"--set {printable(path)}: {printable(name)} has no parts")
-        place[last] = _value(text)
+        try:
+            place[last] = read_json(text)
+        except NotRead as error:
+            raise Invalid(printable(f"--set {path}: {error}")) from None
+        except (ValueError, RecursionError):
+            place[last] = text
     return result
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
