@@ -51,7 +51,7 @@ def roles(
     graph, topics = kind.graph, kind.graph.schema.topics
     ports, made = guarded(kind.adapters(settings), host.clock)
     breakers.update(made)
-    caller = Caller(graph, ports, host.clock)
+    caller = Caller(graph, ports, host.clock, figures.blocked)
     found: list[Role] = []
     for name in graph.participants:
         view = view_of(graph, name)

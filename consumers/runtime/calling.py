@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,10 +35,19 @@ class FactMissing(Exception):
 
 
 class Caller:
-    """Calls the steps of one saga kind. `ports` must have every port that its signatures name."""
+    """Calls the steps of one saga kind. `ports` must have every port that its signatures name.
 
-    def __init__(self, graph: Graph, ports: dict[type, object], clock: Clock) -> None:
-        self._graph, self._ports, self._clock = graph, ports, clock
+    `blocked` counts, in seconds, what a step has kept the event loop in one stretch of more than 0.2 s.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        ports: dict[type, object],
+        clock: Clock,
+        blocked: Callable[[Work, float], None] = lambda work, seconds: None,
+    ) -> None:
+        self._graph, self._ports, self._clock, self._blocked = graph, ports, clock, blocked
         self._tracer = trace.get_tracer("somaagenthub")
         # Without an SDK a span is an expensive nothing.
         self._is_traced = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
@@ -72,7 +82,8 @@ class Caller:
     async def _attempted(self, work: Work) -> Outcome:
         owner = work.owner
         try:
-            said = await within(owner.timeout_seconds, owner.function(**self._arguments(work)), work.lease)
+            coroutine = owner.function(**self._arguments(work))
+            said = await within(owner.timeout_seconds, coroutine, work.lease, self._note_blocked, work)
         except NotOwned:
             return Blocked("it is not proved that this worker still owns the lane", self._clock() + PROOF_SECONDS)
         except FactMissing as missing:
@@ -86,6 +97,17 @@ class Caller:
                 raise
             return Broke(type(error).__name__, _words_of(error))
         return self._outcome(work, said)
+
+    def _note_blocked(self, work: Work, seconds: float) -> None:
+        told = {
+            "participant": work.owner.participant,
+            "step": work.owner.name,
+            "saga_id": work.journal.saga_id,
+            "attempt": work.item.attempt,
+            "seconds": round(seconds, 3),
+        }
+        log.warning("step.blocked_the_loop", extra=told)
+        self._blocked(work, seconds)
 
     def _outcome(self, work: Work, said: object) -> Outcome:
         signature = work.owner.signature

@@ -47,7 +47,9 @@ LANE_OFFSET = Figure(
 POLLED = Figure("soma_participant_polled_age_seconds", ("participant",), "How long ago the participant last polled.")
 BREAKER = Figure("soma_breaker_open", ("dependency",), "1 where calls to the dependency are kept away.")
 STEP_PAUSED = Figure(
-    "soma_step_paused", ("participant", "step"), "1 where the step starts no more until it is resumed, in any lane."
+    "soma_step_paused",
+    ("participant", "step"),
+    "1 where the step starts no more, in any lane, until `soma steps resume PARTICIPANT STEP`.",
 )
 LANE_BACKLOG = Figure(
     "soma_lane_backlog_bytes", ("participant", "partition"), "About how much waits in the lane to be started."
@@ -66,10 +68,16 @@ PASSED_OVER = Figure(
     ("dependency",),
     "Files or folders of the dependency that cannot be read and are left out; the log names them.",
 )
+BLOCKED = Figure(
+    "soma_step_blocked_seconds_total",
+    ("participant", "step"),
+    "For how long a step has kept the event loop from everything else, counted in stretches of more than 0.2 s.",
+)
 CATALOGUE = (
     ITEMS,
     RUNNING,
     DURATION,
+    BLOCKED,
     LANE_OPEN,
     LANE_OFFSET,
     POLLED,
@@ -93,6 +101,7 @@ class ItemFigures(Collector):
         self._running: dict[str, int] = defaultdict(int)
         self._durations: dict[tuple[str, str], Durations] = defaultdict(Durations)
         self._faults: dict[tuple[str, str], int] = defaultdict(int)
+        self._blocked: dict[tuple[str, str], float] = defaultdict(float)
         registry.register(self)
 
     def count_fault(self, participant: str, call: str) -> None:
@@ -117,8 +126,15 @@ class ItemFigures(Collector):
 
         return run
 
+    def blocked(self, work: Work, seconds: float) -> None:
+        """Count what a step has kept the event loop for, without a pause."""
+        self._blocked[work.owner.participant, work.owner.name] += seconds
+
     def collect(self) -> Iterable[Metric]:
         """Called by the registry."""
+        blocked = CounterMetricFamily(BLOCKED.name, BLOCKED.help, labels=BLOCKED.labels)
+        for step_labels, seconds in list(self._blocked.items()):
+            blocked.add_metric(step_labels, seconds)
         items = CounterMetricFamily(ITEMS.name, ITEMS.help, labels=ITEMS.labels)
         for labels, count in list(self._items.items()):
             items.add_metric(labels, count)
@@ -131,7 +147,7 @@ class ItemFigures(Collector):
         faults = CounterMetricFamily(ENGINE_FAULTS.name, ENGINE_FAULTS.help, labels=ENGINE_FAULTS.labels)
         for call, count in list(self._faults.items()):
             faults.add_metric(call, count)
-        return items, running, duration, faults
+        return items, running, duration, faults, blocked
 
 
 class Durations:

@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
+import pytest
 from prometheus_client import CollectorRegistry
 
+from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.lane import Host
+from consumers.runtime.memory import Work
 from consumers.runtime.metrics import ItemFigures
 from consumers.runtime.participant import ParticipantGroup
 from consumers.worker import Worker, roles
@@ -53,3 +57,25 @@ async def test_a_worker_waits_for_a_backlog_as_long_as_it_takes_and_for_a_lane_t
     assert not waiting.done()
     group.ready = True
     assert await waiting
+
+
+async def test_what_blocks_the_event_loop_is_counted_by_the_workers_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("consumers.runtime.promptly.monotonic", lambda: now)
+
+    async def blocks(**arguments: object) -> None:
+        nonlocal now
+        now += 3
+
+    (kind,) = sagas()
+    registry = CollectorRegistry()
+    found = roles(kind, Settings(home=tmp_path), Host("life", time.time), {}, ItemFigures(registry))
+    opening = next(step for step in kind.graph.steps.values() if step.opens)
+    (role,) = (role for role in found if role.name == opening.participant)
+    command = Fact(opening.legs[0][0], "m", "", b'{"saga_id": "r-1"}', 0.0)
+    item = Item(f"{opening.name}/m", opening.name, command, command=True)
+    await role.run_item(Work(Journal("r-1"), item, replace(opening, function=blocks)))
+    labels = {"participant": opening.participant, "step": opening.name}
+    assert registry.get_sample_value("soma_step_blocked_seconds_total", labels) == 3

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from consumers.runtime.calling import Caller, LeasedPort
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
 from consumers.runtime.journal import Item
 from consumers.runtime.memory import Work
+from consumers.runtime.metrics import ItemFigures
 from consumers.runtime.steps import Call, Later, StepFunction
 from producers.errors import DependencyDown
 from schemas.engine import CommandRefused
@@ -377,3 +379,43 @@ def test_a_step_that_returns_what_has_no_repr_has_failed() -> None:
             raise ValueError("no words")
 
     assert isinstance(label(Mute()), Broke)
+
+
+async def test_a_step_that_blocks_the_event_loop_is_named_in_the_log_and_in_the_metric(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("consumers.runtime.promptly.monotonic", lambda: now)
+
+    async def blocks(opened: OrderOpened, printer: Printer, call: Call) -> LabelPrinted:
+        nonlocal now
+        now += 0.3
+        await asyncio.sleep(0)
+        now += 2
+        return LabelPrinted(saga_id=call.saga_id)
+
+    registry = CollectorRegistry()
+    figures = ItemFigures(registry)
+    work = work_of(STORE, "print_label")
+    owner = replace(work.owner, function=blocks)
+    outcome = await Caller(ORDER, PORTS, lambda: BEGIN, figures.blocked)(Work(work.journal, work.item, owner))
+    assert isinstance(outcome, Spoke)
+    told = [record.__dict__ for record in caplog.records if record.getMessage() == "step.blocked_the_loop"]
+    assert [one["seconds"] for one in told] == [0.3, 2.0]
+    assert {(one["participant"], one["step"], one["saga_id"]) for one in told} == {(STORE, "print_label", SAGA)}
+    labels = {"participant": STORE, "step": "print_label"}
+    assert registry.get_sample_value("soma_step_blocked_seconds_total", labels) == pytest.approx(2.3)
+
+
+async def test_a_step_that_waits_for_long_blocks_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def waits(opened: OrderOpened, printer: Printer, call: Call) -> LabelPrinted:
+        await asyncio.sleep(0)
+        return LabelPrinted(saga_id=call.saga_id)
+
+    registry = CollectorRegistry()
+    figures = ItemFigures(registry)
+    work = work_of(STORE, "print_label")
+    owner = replace(work.owner, function=waits)
+    await Caller(ORDER, PORTS, lambda: BEGIN, figures.blocked)(Work(work.journal, work.item, owner))
+    labels = {"participant": STORE, "step": "print_label"}
+    assert registry.get_sample_value("soma_step_blocked_seconds_total", labels) is None

@@ -123,3 +123,85 @@ async def test_a_caller_that_is_thrown_away_closes_the_coroutine() -> None:
     rest.send(None)
     rest.close()
     assert closed
+
+
+class Clock:
+    """The clock of the stretches; `passes` stands for work that keeps the event loop."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        self.told: list[float] = []
+        monkeypatch.setattr("consumers.runtime.promptly.monotonic", lambda: self.now)
+
+    def passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    def noted(self, about: object, seconds: float) -> None:
+        assert about == "the step"
+        self.told.append(round(seconds, 3))
+
+
+async def test_every_stretch_that_is_too_long_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    async def blocks() -> str:
+        clock.passes(0.5)
+        await asyncio.sleep(0)
+        clock.passes(0.7)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().create_future(), 0.001)
+        except TimeoutError:
+            clock.passes(0.9)
+        await asyncio.sleep(0)
+        clock.passes(0.15)
+        await asyncio.sleep(0)
+        clock.passes(2)
+        return "done"
+
+    assert await within(5.0, blocks(), blocked=clock.noted, about="the step") == "done"
+    assert clock.told == [0.5, 0.7, 0.9, 2]
+
+
+@pytest.mark.parametrize("waits_before", [False, True])
+async def test_a_stretch_that_ends_with_an_error_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, waits_before: bool
+) -> None:
+    clock = Clock(monkeypatch)
+
+    async def breaks() -> None:
+        if waits_before:
+            await asyncio.sleep(0)
+        clock.passes(0.3)
+        raise LookupError("no such thing")
+
+    with pytest.raises(LookupError):
+        await within(5.0, breaks(), blocked=clock.noted, about="the step")
+    assert clock.told == [0.3]
+
+
+async def test_the_time_for_which_a_coroutine_waits_is_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    async def waits() -> None:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+        loop.call_soon(clock.passes, 3_600)
+        loop.call_soon(answer.set_result, None)
+        await answer
+
+    await within(5.0, waits(), blocked=clock.noted, about="the step")
+    assert clock.told == []
+
+
+async def test_a_stretch_after_a_cancellation_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+
+    async def tidies_up() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            clock.passes(0.4)
+
+    with pytest.raises(TimeoutError):
+        await within(0.001, tidies_up(), blocked=clock.noted, about="the step")
+    assert clock.told == [0.4]
