@@ -45,11 +45,14 @@ class Unreadable(SomaError):
 
 
 class DependencyDown(SomaError):
-    """A port is not called, because it failed too often lately. `retry_at` is when a probe is next allowed."""
+    """A port is not called, because it failed too often lately. `retry_at` is when a probe is next allowed.
 
-    def __init__(self, dependency: str, retry_at: float) -> None:
+    `error` is what opened the breaker. It stays the same while the breaker is open, so that the cause is told once.
+    """
+
+    def __init__(self, dependency: str, retry_at: float, error: str = "") -> None:
         self.dependency, self.retry_at = dependency, retry_at
-        super().__init__(f"{dependency} {IS_DOWN}")
+        super().__init__(f"{dependency}{f' ({error})' if error else ''} {IS_DOWN}")
 
 
 class LaneLost(SomaError):

@@ -48,7 +48,10 @@ class StepFailed(EngineEvent, suffix="step.failed"):
 
 
 class StepDelayed(EngineEvent, suffix="step.delayed"):
-    """An item waits for longer than a second before its next attempt; said once per cause."""
+    """An item keeps its saga waiting for more than a second, and has another attempt at `next_at`.
+
+    Said for each new cause, and for each of the first ten attempts that is followed by a wait of more than a second.
+    """
 
     participant: Name
     step: Name

@@ -18,6 +18,7 @@ from producers.errors import DependencyDown
 
 FAILURES_IN_A_ROW = 5
 OPEN_SECONDS = 5.0
+ERROR_CHARACTERS_MAX = 200
 
 
 class Breaker:
@@ -29,6 +30,7 @@ class Breaker:
     def __init__(self, dependency: str, clock: Clock, passed_over: Callable[[], int] = lambda: 0) -> None:
         self.dependency, self.passed_over, self._clock = dependency, passed_over, clock
         self._retry_at = 0.0
+        self._opened_by = ""
         self._probing = False
         # Its own reopening by wall clock never comes about: `calling` decides when a probe is due.
         self._state = pybreaker.CircuitBreaker(
@@ -45,7 +47,7 @@ class Breaker:
         is_probe = self.is_open
         if is_probe:
             if self._probing or self._clock() < self._retry_at:
-                raise DependencyDown(self.dependency, max(self._retry_at, self._clock() + 0.1))
+                raise DependencyDown(self.dependency, max(self._retry_at, self._clock() + 0.1), self._opened_by)
             self._probing = True
             self._state.half_open()
         try:
@@ -73,8 +75,18 @@ class Breaker:
             self._state.call(outcome)
         except pybreaker.CircuitBreakerError:
             self._retry_at = self._clock() + OPEN_SECONDS
+            self._opened_by = self._opened_by or _in_words(error)
         except Exception:
             return
+        else:
+            self._opened_by = ""
+
+
+def _in_words(error: Exception | None) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"[:ERROR_CHARACTERS_MAX]
+    except Exception:
+        return type(error).__name__
 
 
 class GuardedPort:

@@ -30,6 +30,8 @@ from schemas.engine import Policy
 from schemas.message import Event
 
 TELLING_DELAY_SECONDS = 1.0
+# So many attempts are told of although their cause is the same: when the next one is, and which it is, are news.
+ATTEMPTS_TOLD_MAX = 10
 SHORTEST_WAIT_SECONDS = 0.01
 ANSWERED_MAX = 1_000
 
@@ -76,17 +78,23 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     elif isinstance(outcome, Waits):
         # A moment that has passed already must not make the item turn round without end.
         until = max(outcome.until, now + SHORTEST_WAIT_SECONDS)
-        said = _delay(journal, view, item, f"waits until {iso_time(outcome.until)}", until, now)
+        said = _delay(
+            journal, view, item, f"waits until {iso_time(outcome.until)}", until, is_long=_is_long(until, now)
+        )
         item.state = "waiting"
     elif isinstance(outcome, Blocked):
-        said = _delay(journal, view, item, outcome.cause, outcome.until, now)
+        # Counted from when the step could have begun: its saga is kept waiting since then.
+        is_long = _is_long(outcome.until, item.message.at)
+        said = _delay(journal, view, item, outcome.cause, outcome.until, is_long=is_long)
     elif owner is None:
         item.state, item.cause = "stuck", outcome.cause
         said = [compensation_stuck(journal, view, item, outcome.cause)]
     elif not outcome.permanent and item.attempt < item.budget and (item.undoes or not journal.is_failing):
         due = now + wait_seconds(owner.retry, item.attempt)
         attempt = item.attempt
-        said = _delay(journal, view, item, f"{outcome.error}: {outcome.cause}", due, now)
+        is_again = _is_long(due, now) and attempt <= ATTEMPTS_TOLD_MAX
+        cause, is_long = f"{outcome.error}: {outcome.cause}", _is_long(due, item.message.at)
+        said = _delay(journal, view, item, cause, due, is_long=is_long, is_again=is_again)
         item.attempt = attempt + 1
     else:
         said = _give_up(journal, view, item, owner, outcome, now)
@@ -123,9 +131,16 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
     return [utterance]
 
 
-def _delay(journal: Journal, view: View, item: Item, cause: str, due: float, now: float) -> list[Utterance]:
+def _is_long(due: float, since: float) -> bool:
+    return due - since > TELLING_DELAY_SECONDS
+
+
+def _delay(
+    journal: Journal, view: View, item: Item, cause: str, due: float, *, is_long: bool, is_again: bool = False
+) -> list[Utterance]:
+    """Let the item wait; tell of it where it is kept for long, by a cause that is news or another attempt."""
     goes_on = bool(item.undoes) or not journal.is_failing
-    is_news = goes_on and cause != item.told and due - now > TELLING_DELAY_SECONDS
+    is_news = goes_on and is_long and (is_again or cause != item.told)
     item.state, item.due, item.cause = "delayed", due, cause
     item.told = cause if is_news else item.told
     return [step_delayed(journal, view, item, due)] if is_news else []

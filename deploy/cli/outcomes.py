@@ -1,8 +1,10 @@
 """PURE: what becomes of one replayed dead letter, as the saga's events and dead letters tell of it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
+from consumers.runtime.finishing import TELLING_DELAY_SECONDS
 from consumers.runtime.graph import Graph
 from producers.answers import Answer, Published, answer_in, fact_in
 from producers.errors import IS_DOWN
@@ -58,7 +60,7 @@ class Expected:
         if self.outcome is None and record.topic == self._graph.schema.topics.events:
             fact = fact_in(record, self._published.saga_id)
             if fact is not None:
-                self.outcome = self._outcome_in(*fact)
+                self.outcome = self._outcome_in(*fact, _said_at(record))
 
     def _failure_in(self, record: Record, published: Published) -> Answer | None:
         """That the command's own step has failed; it is said right before the command is refused for that reason."""
@@ -70,7 +72,7 @@ class Expected:
             return None
         return Answer("dead", heard.type, str(body.get("cause", "")), body)
 
-    def _outcome_in(self, heard: Heard, body: dict[str, object]) -> Outcome | None:
+    def _outcome_in(self, heard: Heard, body: dict[str, object], said_at: datetime) -> Outcome | None:
         letter, saga = self._letter, self._graph.saga
         about_it = body.get("item") == letter.item and body.get("participant") == letter.participant
         if heard.type == StepFailed.type_in(saga) and about_it:
@@ -79,6 +81,9 @@ class Expected:
             cause = str(body.get("cause", ""))
             if cause.endswith(IS_DOWN):
                 # No attempt was made: the breaker still remembers what may be mended by now.
+                return None
+            if not cause.startswith("waits until") and _is_soon(body, said_at):
+                # The next attempt is so near that it had better be awaited.
                 return None
             return Outcome("passed" if cause.startswith("waits until") else "failed", cause)
         message_id = (letter.item or "").partition("/")[2]
@@ -89,6 +94,26 @@ class Expected:
         if self._graph.is_a(heard.type, Completion | FailingEnd):
             return Outcome("refused", f"its saga has ended meanwhile: {heard.type}")
         return None
+
+
+def _is_soon(body: dict[str, object], said_at: datetime) -> bool:
+    """Whether the next attempt follows within a second."""
+    next_at = _moment(str(body.get("next_at")))
+    return next_at is not None and (next_at - said_at).total_seconds() <= TELLING_DELAY_SECONDS
+
+
+def _said_at(record: Record) -> datetime:
+    """When the event was said, by the clock of the worker that named the next attempt."""
+    written = dict(record.headers).get("ce_time") or b""
+    return _moment(written.decode(errors="replace")) or datetime.fromtimestamp(record.at, UTC)
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def outcome_of(answer: Answer, saga: str) -> Outcome | None:

@@ -64,6 +64,28 @@ async def test_it_opens_after_so_many_failures_in_a_row_and_keeps_calls_away(por
     assert (down.value.dependency, down.value.retry_at) == ("printer", BEGIN + OPEN_SECONDS)
 
 
+async def test_it_names_the_error_that_opened_it_until_it_closes(port: Dependency) -> None:
+    await port.fails(FAILURES_IN_A_ROW)
+    words = "printer (ConnectionError: refused) is down; its breaker is open"
+    with pytest.raises(DependencyDown) as first:
+        await port.call()
+    # The cause does not change with every probe: ten thousand sagas tell of it.
+    port.now += OPEN_SECONDS
+    port.error = ConnectionError("another")
+    await port.fails(1)
+    with pytest.raises(DependencyDown) as second:
+        await port.call()
+    assert str(first.value) == str(second.value) == words
+    # Once it has closed, it is opened by what comes then.
+    port.now += OPEN_SECONDS
+    port.error = None
+    await port.call()
+    port.error = ConnectionError("x" * 1_000)
+    await port.fails(FAILURES_IN_A_ROW)
+    with pytest.raises(DependencyDown, match=r"printer \(ConnectionError: x{100,200}\) is down"):
+        await port.call()
+
+
 async def test_a_success_in_between_begins_the_row_anew(port: Dependency) -> None:
     await port.fails(FAILURES_IN_A_ROW - 1)
     port.error = None

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from consumers.runtime.finishing import Blocked, Broke, Waits
-from consumers.runtime.steps import on
+from consumers.runtime.finishing import ATTEMPTS_TOLD_MAX, Blocked, Broke, Waits
+from consumers.runtime.steps import Retry, on
+from producers.errors import DependencyDown
 from producers.headers import read
 from producers.records import Record
 from schemas.engine import ItemResumed
-from tests.unit.consumers.runtime.bench import BEGIN, SAGA, Bench, causation_in, type_in
+from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench, causation_in, type_in
 from tests.unit.consumers.runtime.other_flows import Weighed, flow_with
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
@@ -204,6 +205,65 @@ def test_a_delay_is_told_once_for_each_cause() -> None:
     assert told == [["order.step.delayed"], [], ["order.step.delayed"], [], ["order.step.delayed"]]
 
 
+def test_a_delay_is_told_once_its_saga_has_waited_for_more_than_a_second() -> None:
+    store = store_at_work()
+    store.breaks("reserve_stock")
+    # The next attempt is 0.4 s away: by then nobody has waited for a second.
+    assert store.commit() == []
+    store.now += 0.4
+    assert store.starts() == ["reserve_stock"]
+    store.breaks("reserve_stock")
+    # This time it is 0.8 s away, and that is more than a second after the message.
+    assert store.commit() == ["order.step.delayed"]
+    (body,) = store.bodies("order.step.delayed")
+    assert (body["attempt"], body["cause"]) == (2, "ConnectionError: no answer")
+
+
+def test_a_slow_failure_is_told_at_once_however_soon_the_next_attempt_is() -> None:
+    store = store_at_work()
+    store.now += 20
+    store.breaks("reserve_stock")
+    assert store.commit() == ["order.step.delayed"]
+
+
+def test_a_step_that_asks_often_whether_something_is_ready_does_not_tell_of_it() -> None:
+    store = store_at_work()
+    for _ in range(10):
+        store.ends("print_label", Waits(store.now + 0.5))
+        store.now += 0.5
+        store.starts()
+    assert store.commit() == []
+
+
+def test_every_one_of_the_first_attempts_is_told_and_a_thousand_are_not() -> None:
+    patient = replace(ORDER.steps["print_label"], retry=Retry(attempts=1_000, first="2s", most="2s"))
+    store = Bench(STORE, replace(ORDER, steps=ORDER.steps | {"print_label": patient}))
+    store.opens()
+    store.starts()
+    for _ in range(500):
+        store.breaks("print_label")
+        store.now += 2
+        store.starts()
+    assert store.commit() == ["order.step.delayed"] * ATTEMPTS_TOLD_MAX
+
+
+def test_ten_thousand_sagas_at_an_open_breaker_tell_of_it_once_each() -> None:
+    store = Bench(STORE)
+    sagas = [f"o-{number}" for number in range(1, 10_001)]
+    for saga in sagas:
+        store.hears(OrderOpened(saga_id=saga, participants=EVERYBODY), f"opening {saga}", DESK)
+    for _ in range(5):
+        store.ledger.fire(store.now)
+        while works := store.ledger.startable(store.now, 1_000):
+            for work in works:
+                down = DependencyDown(work.owner.name, store.now + 5, "OSError: unreachable")
+                store.ledger.finish(work.journal.saga_id, work.item, Blocked(str(down), down.retry_at), store.now)
+        store.now += 5
+    told = store.commit()
+    # Two steps of each saga wait, each at its own dependency.
+    assert told == ["order.step.delayed"] * 2 * len(sagas)
+
+
 def test_a_delay_names_the_attempt_that_failed_its_cause_and_the_next_try() -> None:
     store = store_at_work()
     store.breaks("reserve_stock")
@@ -214,7 +274,7 @@ def test_a_delay_names_the_attempt_that_failed_its_cause_and_the_next_try() -> N
     store.starts()
     store.ends("reserve_stock", Blocked("down", store.now + 5))
     store.commit()
-    (body,) = store.bodies("order.step.delayed")
+    body = store.bodies("order.step.delayed")[-1]
     assert (body["step"], body["attempt"], body["cause"]) == ("reserve_stock", 3, "down")
     assert body["next_at"].startswith("2027-01-15T08:00:11")
 

@@ -82,8 +82,8 @@ def failed(item: str = ITEM, participant: str = TILL) -> Record:
     return said(StepFailed(**named, attempts=3, cause="no van", policy="hold"), f"{item}/3", participant)
 
 
-def delayed(cause: str, item: str = ITEM) -> Record:
-    return said(StepDelayed(**(NAMED | {"item": item}), attempt=3, cause=cause, next_at=NOON), f"{item}/3")
+def delayed(cause: str, item: str = ITEM, next_at: datetime = NOON) -> Record:
+    return said(StepDelayed(**(NAMED | {"item": item}), attempt=3, cause=cause, next_at=next_at), f"{item}/3")
 
 
 def test_an_item_has_passed_when_its_step_has_spoken() -> None:
@@ -103,6 +103,16 @@ def test_an_item_has_failed_when_it_is_given_up_again_or_has_to_wait_for_another
     assert outcome(letter(), RESUMED, delayed("ConnectionError: no van")) == Outcome(
         "failed", "ConnectionError: no van"
     )
+
+
+@pytest.mark.parametrize(("seconds", "expected_kind"), [(0.2, None), (1.0, None), (1.1, "failed"), (-5.0, None)])
+def test_an_attempt_that_is_tried_again_within_a_second_is_no_outcome_yet(
+    seconds: float, expected_kind: str | None
+) -> None:
+    # The event was said at second 0, by the clock of its worker.
+    soon = delayed("ConnectionError: no van", next_at=datetime.fromtimestamp(seconds, UTC))
+    assert kind(letter(), RESUMED, soon) == expected_kind
+    assert kind(letter(), RESUMED, soon, SHIPPED) == (expected_kind or "passed")
 
 
 def test_an_item_that_waits_because_its_step_has_asked_for_it_has_passed() -> None:
