@@ -28,8 +28,12 @@ STEPS_MAX = 2_000
 MISSING_MAX = 200
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class StepStatus(BaseModel):
-    """One step of one saga."""
+    """One step of one saga. The last three fields are left out where there is nothing to tell."""
 
     name: Name
     participant: Name = ""
@@ -39,6 +43,17 @@ class StepStatus(BaseModel):
     ended_at: Moment | None = None
     said: Name | None = None
     item: ItemName | None = Field(default=None, description="The item to name when it has to be freed.")
+    cause: Text | None = Field(
+        default=None,
+        exclude_if=_is_none,
+        description="Why it is delayed, held or stuck: the last error, the open breaker, or why the step is paused.",
+    )
+    next_at: Moment | None = Field(
+        default=None, exclude_if=_is_none, description="When it starts again, as the step last told."
+    )
+    freed_by: Text | None = Field(
+        default=None, exclude_if=_is_none, description="The command that lets a paused step go on, for every saga."
+    )
 
 
 class Stalled(BaseModel):

@@ -1,5 +1,6 @@
 """The trackers' figures: how many sagas are open and stalled, and how far the log is heard."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from prometheus_client.core import GaugeMetricFamily
@@ -25,6 +26,11 @@ class SagaFigures(Collector):
             "The newest event the tracker has heard, by the broker's clock.",
             labels=("saga", "partition"),
         )
+        paused = GaugeMetricFamily(
+            "soma_sagas_paused",
+            "Sagas that wait at a paused step; `soma steps resume PARTICIPANT STEP` lets them go on.",
+            labels=("saga", "participant", "step"),
+        )
         for group in self._groups():
             memories = {partition: lane.memory for partition, lane in group.lanes.items()}
             counted = {
@@ -34,6 +40,11 @@ class SagaFigures(Collector):
             if counted:
                 opened.add_metric((saga,), sum(one.open for one in counted.values()))
                 stalled.add_metric((saga,), sum(one.stalled for one in counted.values()))
+            waiting: Counter[tuple[str, str]] = Counter()
+            for one in counted.values():
+                waiting.update(one.paused)
+            for (participant, step), count in waiting.items():
+                paused.add_metric((saga, participant, step), count)
             for partition, one in counted.items():
                 watermark.add_metric((saga, str(partition)), one.heard_at)
-        return opened, stalled, watermark
+        return opened, stalled, paused, watermark

@@ -7,12 +7,14 @@ import msgspec
 from consumers.runtime.quarantine import QUARANTINE
 from consumers.tracker.meanings import Meaning, Meanings
 from consumers.tracker.reading import Entry
+from producers.errors import IS_DOWN
 from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, Settled, StepDelayed, StepFailed
 from schemas.message import Event, Opening, Question
 from schemas.status import SagaState, StepState
 
 CAUSE_CHARACTERS_MAX = 2_000
 DELAY_CHARACTERS_MAX = 500
+LAST_ERROR = "; before that: "
 # Far more than a saga says; what others put among its events must not swell state and status without end.
 EVENTS_MAX = 1_000
 STANDING_MAX = 200
@@ -23,7 +25,7 @@ TRACE_ID_CHARACTERS = 32
 class TrackedStep(msgspec.Struct, array_like=True, gc=False):
     """One step, as far as the log tells; times in seconds.
 
-    `since`: from when on, by the broker's clock, it may be expected to speak. `delay`: why it waits.
+    `since`: from when on, by the broker's clock, it may be expected to speak. `delay`: why it waits or stands still.
     """
 
     state: StepState = "running"
@@ -69,6 +71,8 @@ class Tracked(msgspec.Struct, array_like=True):
     end_cause: str | None = None
     heard_at: float = 0.0
     stalled: Stalled | None = None
+    # The paused steps at which it waits, and why each is paused.
+    paused: dict[str, str] = msgspec.field(default_factory=dict)
 
     def is_closed(self, meanings: Meanings) -> bool:
         """Whether nothing more can happen."""
@@ -112,8 +116,17 @@ def _delayed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Even
     waits = event.cause.startswith("waits until")
     _update(tracked, meanings, event.step, "waiting" if waits else "delayed", event.attempt, event.item)
     for owner in meanings.owners.get(event.step, ()):
-        tracked.steps[owner].since = max(event.next_at.timestamp(), tracked.heard_at)
-        tracked.steps[owner].delay = None if waits else event.cause[:DELAY_CHARACTERS_MAX]
+        step = tracked.steps[owner]
+        step.since = max(event.next_at.timestamp(), tracked.heard_at)
+        step.delay = None if waits else _with_error(event.cause, step.delay)[:DELAY_CHARACTERS_MAX]
+
+
+def _with_error(cause: str, before: str | None) -> str:
+    """The cause; where it is an open breaker, with the error that the step met before and the breaker does not name."""
+    if not cause.endswith(IS_DOWN) or not before:
+        return cause
+    error = before.removeprefix(cause).removeprefix(LAST_ERROR)
+    return cause if error in cause else f"{cause}{LAST_ERROR}{error}"
 
 
 def _failed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
@@ -121,7 +134,7 @@ def _failed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event
     state: StepState = "held" if event.policy == "hold" else "failed"
     _update(tracked, meanings, event.step, state, event.attempts, event.item)
     if event.policy == "hold":
-        _stand(tracked, event, "held")
+        _stand(tracked, meanings, event, "held")
     elif event.policy == "end":
         _end(tracked, meaning, event, f"{event.step}: {event.cause}")
 
@@ -132,13 +145,15 @@ def _stuck(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event)
         # It is not in this build: told of under its own name, or nobody could free it.
         tracked.steps.setdefault(event.step, TrackedStep(participant=event.participant))
     _update(tracked, meanings, event.step, "stuck", event.attempts, event.item)
-    _stand(tracked, event, "stuck")
+    _stand(tracked, meanings, event, "stuck")
 
 
-def _stand(tracked: Tracked, event: StepFailed | CompensationStuck, state: SagaState) -> None:
+def _stand(tracked: Tracked, meanings: Meanings, event: StepFailed | CompensationStuck, state: SagaState) -> None:
     if len(tracked.standing) < STANDING_MAX:
         tracked.standing[event.item] = state
     tracked.cause = f"{event.step}: {event.cause}"[:CAUSE_CHARACTERS_MAX]
+    for owner in meanings.owners.get(event.step) or {event.step} & tracked.steps.keys():
+        tracked.steps[owner].delay = event.cause[:DELAY_CHARACTERS_MAX]
 
 
 def _resumed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:

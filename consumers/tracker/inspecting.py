@@ -26,12 +26,21 @@ def look_at(graph: Graph, partition: int, saga_id: str, stalled: Stalled) -> Wor
 
 
 def in_words(participant: str, members: int, behind: int) -> str:
-    """What was found, for people."""
+    """What was found, for people; nothing where the participant runs and has read everything."""
     if not members:
         return f"nobody runs {participant}"
     if behind > 0:
         return f"{participant} is {behind:,} records behind"
-    return f"it runs, has heard everything and says nothing: {participant} may be hanging"
+    return ""
+
+
+def all_found(participant: str, looked: str, told: str) -> str:
+    """Why the fact is missing, the cause first: what a look has found, then what the log tells.
+
+    Only where both know nothing it is guessed that the participant hangs.
+    """
+    known = "; ".join(part for part in (looked, told) if part)
+    return known or f"it runs, has heard everything and says nothing: {participant} may be hanging"
 
 
 class Inspector:

@@ -20,17 +20,23 @@ from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
 from consumers.runtime.quarantine import Attempt, CountFault, Faults, encodable, encoded, uncounted, words_of
 from consumers.runtime.view import view_of
 from consumers.tracker.folding import Stalled, Tracked, fold, opened
-from consumers.tracker.inspecting import LOOKS_MAX, look_at
+from consumers.tracker.inspecting import LOOKS_MAX, all_found, look_at
 from consumers.tracker.meanings import Meanings
+from consumers.tracker.pauses import Pause, Pauses
 from consumers.tracker.reading import Entry, Reader
-from consumers.tracker.stalling import GRACE_SECONDS, Deadlines, Edge, found_in_log
+from consumers.tracker.stalling import GRACE_SECONDS, OWING, Deadlines, Edge, found_in_log
 from consumers.tracker.telling import Teller
 from producers.headers import ID_CHARACTERS_MAX, type_of
 from producers.records import Headers, Outgoing, Record
+from schemas.engine import StepPaused, StepResumed
 from schemas.message import Event, Opening
 
 # A status that is not the last one waits so long for what follows it: half the transactions, and none in its way.
 TELL_WITHIN_SECONDS = 0.05
+# A step may be paused for ten thousand sagas at once: each transaction tells of so many.
+MARKED_AT_ONCE = 500
+# No saga has this id: the state record has the paused steps.
+PAUSES_KEY = ""
 
 
 def tracker_of(saga: str) -> str:
@@ -44,6 +50,7 @@ class Counted(NamedTuple):
     open: int
     stalled: int
     heard_at: float
+    paused: dict[tuple[str, str], int]
 
 
 class TrackerLedger(Memory):
@@ -69,6 +76,10 @@ class TrackerLedger(Memory):
         self._unmarked: list[tuple[str, str]] = []
         self._marks: deque[tuple[dict[str, int], list[tuple[str, str]]]] = deque()
         self._to_look_at: dict[str, None] = {}
+        self._pauses, self._pauses_changed = Pauses(graph), False
+        self._to_mark: dict[str, None] = {}
+        self._mark_at: list[tuple[float, str]] = []
+        self._pauses_decoder = msgspec.msgpack.Decoder(dict[str, Pause])
         self._decoder = msgspec.msgpack.Decoder(Tracked | float)
         self._encoder = msgspec.msgpack.Encoder()
 
@@ -77,6 +88,9 @@ class TrackerLedger(Memory):
         return (self._topics.events,)
 
     def load(self, key: str, value: bytes | None) -> None:
+        if key == PAUSES_KEY:
+            self._pauses.by_step = {} if value is None else self._pauses_decoder.decode(value)
+            return
         self._open.pop(key, None)
         self._closed.pop(key, None)
         if value is None:
@@ -105,6 +119,8 @@ class TrackerLedger(Memory):
         entry = self._reader.entry(record)
         if entry is None or len(entry.id) > ID_CHARACTERS_MAX:
             return
+        if entry.meaning.sort == "pause":
+            self._hear_pause(entry, record.at, now)
         tracked = self._open.get(entry.saga_id)
         if tracked is None:
             if not entry.meaning.opens or entry.saga_id in self._closed:
@@ -128,6 +144,39 @@ class TrackerLedger(Memory):
         if self._changed:
             self._tell_at = min(self._tell_at, now if self._ended else now + TELL_WITHIN_SECONDS)
 
+    def _hear_pause(self, entry: Entry, at: float, now: float) -> None:
+        """A step was paused or resumed: it concerns every saga of the partition that is there, and each once."""
+        event = self._reader.event(entry)
+        if not isinstance(event, StepPaused | StepResumed):
+            return
+        name = self._pauses.apply_event(event, entry.source, at)
+        if name is not None:
+            self._pauses_changed = True
+            heapq.heappush(self._mark_at, (max(now, self._pauses.settled_at(name)), name))
+
+    def _mark_paused(self, now: float) -> None:
+        while self._mark_at and self._mark_at[0][0] <= now:
+            _, name = heapq.heappop(self._mark_at)
+            self._to_mark |= {
+                saga_id: None
+                for saga_id, tracked in self._open.items()
+                if name in tracked.paused or (name in tracked.steps and tracked.steps[name].state in OWING)
+            }
+        while self._to_mark and len(self._changed) < MARKED_AT_ONCE:
+            saga_id = next(iter(self._to_mark))
+            del self._to_mark[saga_id]
+            tracked = self._open.get(saga_id)
+            if tracked is not None:
+                self._mark_one(saga_id, tracked, now)
+
+    def _mark_one(self, saga_id: str, tracked: Tracked, now: float) -> None:
+        """Note at which paused steps the saga waits, and tell of it where that has changed."""
+        if self._pauses.mark(tracked, now):
+            if tracked.paused:
+                tracked.stalled = None
+            self._changed.add(saga_id)
+            self._tell_at = min(self._tell_at, now)
+
     def _attempt(self, call: str, saga_id: str, tracked: Tracked) -> Attempt:
         parts = [*tracked.steps.values(), *([tracked.stalled] if tracked.stalled else [])]
         return Attempt(self._faults, call, saga_id, tracked, parts, self._ended)
@@ -144,6 +193,8 @@ class TrackerLedger(Memory):
     def _fold(self, entry: Entry, event: Event, tracked: Tracked, record: Record, said_at: float) -> None:
         saga_id = entry.saga_id
         fold(tracked, self._meanings, entry, event, said_at, record.at)
+        if self._pauses.by_step or tracked.paused:
+            self._pauses.mark(tracked, record.at)
         if tracked.stalled is not None:
             edge = self._deadlines.earliest(tracked)
             if edge is None or edge.due > max(record.at, self._now):
@@ -158,19 +209,26 @@ class TrackerLedger(Memory):
     def count(self) -> Counted:
         """How many sagas are open and stalled, and up to when the log is heard, in seconds; for the figures."""
         stalled = sum(tracked.stalled is not None for tracked in self._open.values())
-        return Counted(len(self._open), stalled, self._heard_at)
+        paused = {
+            (pause.participant, name): sum(name in tracked.paused for tracked in self._open.values())
+            for name, pause in self._pauses.by_step.items()
+        }
+        return Counted(len(self._open), stalled, self._heard_at, paused)
 
     def has_news(self) -> bool:
         return self._now >= self._tell_at
 
     def is_touched(self) -> bool:
-        return bool(self._changed)
+        return bool(self._changed) or self._pauses_changed
 
     def take(self) -> Snapshot:
         said, self._ended = self._ended, []
         self._tell_at = float("inf")
         changed, self._changed = self._changed, set()
         state: dict[str, bytes | None] = {}
+        if self._pauses_changed:
+            self._pauses_changed = False
+            state[PAUSES_KEY] = self._encoder.encode(self._pauses.by_step) if self._pauses.by_step else None
         for saga_id in changed:
             tracked = self._open.get(saga_id)
             if tracked is not None:
@@ -193,12 +251,15 @@ class TrackerLedger(Memory):
             if closed_at < now - CLOSED_RETENTION_SECONDS:
                 del self._closed[saga_id]
                 self._changed.add(saga_id)
+        for name in self._pauses.by_step:
+            heapq.heappush(self._mark_at, (max(now, self._pauses.settled_at(name)), name))
         for saga_id in self._open:
             # Whoever was down together with this tracker has a moment to catch up.
             self._check(saga_id, now + GRACE_SECONDS)
 
     def fire(self, now: float) -> None:
         self._now = now
+        self._mark_paused(now)
         while self._checks and self._checks[0][0] <= now:
             _, saga_id = heapq.heappop(self._checks)
             tracked = self._open.get(saga_id)
@@ -225,6 +286,10 @@ class TrackerLedger(Memory):
 
     def next_due(self) -> float | None:
         due = min(self._tell_at, self._checks[0][0] if self._checks else self._tell_at)
+        if self._mark_at:
+            due = min(due, self._mark_at[0][0])
+        if self._to_mark and not self._changed:
+            due = self._now
         return None if due == float("inf") else due
 
     def unmarked(self) -> list[tuple[str, str]]:
@@ -244,6 +309,7 @@ class TrackerLedger(Memory):
                     self._check(saga_id, self._now + self._deadlines.shortest_seconds)
 
     def _stall(self, saga_id: str, tracked: Tracked) -> None:
+        self._mark_one(saga_id, tracked, self._now)
         edge = self._deadlines.earliest(tracked)
         if edge is None or edge.due > self._now:
             return
@@ -273,7 +339,7 @@ class TrackerLedger(Memory):
             return
         with self._attempt("finish", saga_id, tracked):
             told = found_in_log(tracked, self._graph, Edge(*msgspec.structs.astuple(tracked.stalled)[:4]))
-            found = "; ".join(part for part in (encodable(outcome.cause), told) if part)
+            found = all_found(tracked.stalled.participant, encodable(outcome.cause), told)
             if found != tracked.stalled.found:
                 tracked.stalled.found = found
                 self._changed.add(saga_id)

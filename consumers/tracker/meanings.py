@@ -14,10 +14,14 @@ from schemas.engine import (
     Settled,
     StepDelayed,
     StepFailed,
+    StepPaused,
+    StepResumed,
 )
 from schemas.message import CompensatingEvent, Completion, EndState, Event, FailingEnd, Opening, Question, Refusal
 
-Sort = Literal["delayed", "failed", "stuck", "resumed", "freed", "settled", "undone", "question", "end", "fact"]
+Sort = Literal[
+    "delayed", "failed", "stuck", "resumed", "freed", "settled", "undone", "question", "end", "pause", "fact"
+]
 
 # The first that fits decides.
 _SORTS: tuple[tuple[type[Event], Sort], ...] = (
@@ -28,6 +32,8 @@ _SORTS: tuple[tuple[type[Event], Sort], ...] = (
     (ItemResolved, "freed"),
     (ItemSkipped, "freed"),
     (Settled, "settled"),
+    (StepPaused, "pause"),
+    (StepResumed, "pause"),
     (CompensatingEvent, "undone"),
     (Question, "question"),
     (Completion, "end"),

@@ -2,7 +2,7 @@
 
 A step that has heard its message owes one of its facts: within all its attempts, the waits between them and a grace.
 A step that told of a delay owes it from the moment it named on; the attempts that were left then are counted in full,
-because the same cause is not told twice. After a failing end each participant owes its settlement, unless it waits
+because not every later one is told. After a failing end each participant owes its settlement, unless it waits
 for another's. A step that may stay silent owes nothing, except the end of a question's time.
 """
 
@@ -39,7 +39,7 @@ class Deadlines:
 
     def earliest(self, tracked: Tracked) -> Edge | None:
         """The edge whose deadline comes first; None where nothing is owed, or a person must act first."""
-        if tracked.standing:
+        if tracked.standing or tracked.paused:
             return None
         edges = self._settling(tracked) if tracked.end is not None else self._forward(tracked)
         return min(edges, key=lambda edge: edge.due, default=None)

@@ -11,18 +11,20 @@ import msgspec
 
 from consumers.tracker.folding import Stalled, Tracked, TrackedStep
 from consumers.tracker.meanings import Meanings
+from consumers.tracker.pauses import resuming
 from producers.headers import iso_time, traceparent_of
 from producers.records import Headers
 from schemas.status import SagaState
 
 MOMENTS_KEPT = 8_192
+EXPLAINED = frozenset({"delayed", "waiting", "held", "stuck"})
 # The status topic takes a megabyte; headers and the record's own fields need little of it.
 STATUS_BYTES_MAX = 768 * 1024
 NAME_CHARACTERS = 100
 
 
-class _Step(msgspec.Struct, gc=False):
-    """A `StepStatus`."""
+class _Step(msgspec.Struct, gc=False, omit_defaults=True):
+    """A `StepStatus`; the fields with a default are left out where they have it, as there."""
 
     name: str
     participant: str
@@ -32,6 +34,9 @@ class _Step(msgspec.Struct, gc=False):
     ended_at: datetime | None
     said: str | None
     item: str | None
+    cause: str | None = None
+    next_at: datetime | None = None
+    freed_by: str | None = None
 
 
 class _Stalled(msgspec.Struct, gc=False):
@@ -70,7 +75,7 @@ def state_of(tracked: Tracked, meanings: Meanings) -> SagaState:
         return "stuck"
     if tracked.end is not None:
         return meanings.ends_as.get(tracked.end, "compensated") if tracked.is_closed(meanings) else "compensating"
-    if tracked.standing:
+    if tracked.standing or tracked.paused:
         return "held"
     return "waiting" if tracked.question else "running"
 
@@ -111,11 +116,13 @@ class Teller:
             step = tracked.steps.get(name)
             if step is not None:
                 passed += is_milestone and step.said is not None
-                steps.append(_told(name, participant, step))
+                steps.append(_told(name, participant, step, tracked.paused.get(name)))
         if len(steps) < len(tracked.steps):
             told = {step.name for step in steps}
             # Of steps that are not in this build.
-            steps += [_told(name, step.participant, step) for name, step in tracked.steps.items() if name not in told]
+            steps += [
+                _told(name, step.participant, step, None) for name, step in tracked.steps.items() if name not in told
+            ]
         state = state_of(tracked, self._meanings)
         progress = 100 if state == "completed" else min(99, 100 * passed // max(1, self._meanings.milestones))
         status = _Status(
@@ -125,7 +132,7 @@ class Teller:
             progress_percent=progress,
             steps=steps,
             waiting_for=tracked.waiting_for,
-            cause=tracked.cause,
+            cause=tracked.cause or _pause_of(steps),
             started_at=_known(tracked.started_at),
             updated_at=_known(tracked.updated_at),
             deadline=_moment(tracked.deadline),
@@ -144,9 +151,22 @@ class Teller:
         return self._encode(status)
 
 
-def _told(name: str, participant: str, step: TrackedStep) -> _Step:
+def _told(name: str, participant: str, step: TrackedStep, paused: str | None) -> _Step:
     started_at, ended_at = _moment(step.started_at), _moment(step.ended_at)
-    return _Step(name, participant, step.state, step.attempts, started_at, ended_at, step.said, step.item)
+    told = _Step(name, participant, step.state, step.attempts, started_at, ended_at, step.said, step.item)
+    if paused is not None:
+        told.state, told.cause, told.freed_by = "held", f"paused: {paused}", resuming(participant, name)
+    elif step.state in EXPLAINED:
+        told.cause = step.delay
+        if step.state in ("delayed", "waiting"):
+            told.next_at = _moment(step.since)
+    return told
+
+
+def _pause_of(steps: list[_Step]) -> str | None:
+    """Why the saga waits at a paused step, with the command that lets it go on; None where it waits at none."""
+    paused = next((step for step in steps if step.freed_by is not None), None)
+    return None if paused is None else f"{paused.name} is {paused.cause}; `{paused.freed_by}` lets it go on"
 
 
 def _stalled(stalled: Stalled | None) -> _Stalled | None:

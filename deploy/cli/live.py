@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.cli.talking import printable, say
-from schemas.status import SagaStatus, StepStatus
+from schemas.status import STANDING_STATES, SagaStatus, StepStatus
 
 SIGNS = {
     "running": ("▸", "cyan"),
@@ -90,7 +90,8 @@ def drawn(status: SagaStatus, story: Iterable[str], now: datetime) -> Group:
     for step in in_time(status.steps):
         sign, style = SIGNS[step.state]
         tried = f"attempt {step.attempts}" if step.attempts > 1 else ""
-        steps.add_row(Text(f" {sign}", style), step.name, Text(step.state, style), seconds_of(step, now), tried)
+        why = Text(why_of(step), style)
+        steps.add_row(Text(f" {sign}", style), step.name, Text(step.state, style), seconds_of(step, now), tried, why)
     known = {step.name for step in status.steps}
     if status.outcome is None:
         for name in story:
@@ -102,13 +103,14 @@ def drawn(status: SagaStatus, story: Iterable[str], now: datetime) -> Group:
 
 def changes_between(before: SagaStatus | None, after: SagaStatus) -> Iterator[str]:
     """What is new, a line each."""
-    known = {step.name: step.state for step in before.steps} if before else {}
+    known = {step.name: (step.state, step.cause) for step in before.steps} if before else {}
     when = f"{after.updated_at.astimezone():%H:%M:%S} {after.progress_percent:3} %"
     for step in in_time(after.steps):
-        if known.get(step.name) != step.state:
+        if known.get(step.name) != (step.state, step.cause):
             took = seconds_of(step, after.updated_at) if step.state in ("done", "refused") else ""
             tried = f" at attempt {step.attempts}" if step.attempts > 1 else ""
-            yield f"{when}  {step.name}: {step.state}{tried}{f' in {took}' if took else ''}"
+            told = f"{when}  {step.name}: {step.state}{tried}{f' in {took}' if took else ''}"
+            yield f"{told}: {why_of(step)}" if why_of(step) else told
     if before is None or before.state != after.state:
         why = after.cause or (after.waiting_for and f"waits for {after.waiting_for}")
         yield printable(f"{when}  {after.saga_id} is {after.state}{f': {why}' if why else ''}")
@@ -116,10 +118,37 @@ def changes_between(before: SagaStatus | None, after: SagaStatus) -> Iterator[st
 
 def line_of(status: SagaStatus) -> str:
     """A saga's standing in one line."""
-    busy = ", ".join(f"{step.name} {step.state}" for step in status.steps if step.state in BUSY)
+    busy = ", ".join(busy_word(step) for step in status.steps if step.state in BUSY)
     clock = status.updated_at.astimezone().strftime("%H:%M:%S")
     why = status.cause or busy
     return printable(f"{clock} {status.saga_id} {status.state} {status.progress_percent} %{f': {why}' if why else ''}")
+
+
+def busy_word(step: StepStatus) -> str:
+    """A step that has not ended, in few words."""
+    return f"{step.name} {step.state}" + (f" ({step.cause})" if step.cause else "")
+
+
+def why_of(step: StepStatus) -> str:
+    """Why a step waits or stands still, and when it starts again, in one line; empty where there is nothing to tell."""
+    when = f"next attempt at {step.next_at.astimezone():%H:%M:%S}" if step.next_at and step.state == "delayed" else ""
+    return printable("; ".join(part for part in (step.cause, when) if part))
+
+
+def standing_steps(status: SagaStatus) -> list[StepStatus]:
+    """The steps of a saga that stand still."""
+    return [step for step in status.steps if step.state in STANDING_STATES]
+
+
+def ways_on(status: SagaStatus) -> list[str]:
+    """The commands that let a saga go on that stands still, each with what it does."""
+    standing = standing_steps(status) if status.state in STANDING_STATES else []
+    resuming = dict.fromkeys(step.freed_by for step in standing if step.freed_by)
+    found = [f"`{printable(verb)}` lets the paused step go on, for every saga" for verb in resuming]
+    if any(step.item and not step.freed_by for step in standing):
+        again = f"`soma stuck retry {printable(status.saga_id)}` tries again once the cause is mended"
+        found.append(f"{again}; `soma stuck list` has every verb")
+    return found
 
 
 def in_time(steps: Iterable[StepStatus]) -> list[StepStatus]:

@@ -8,10 +8,11 @@ from typing import Any
 from clickhouse_connect.driver.client import Client as StoreClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from deploy.cli.live import ways_on
 from deploy.cli.query import client_for
 from deploy.cli.talking import printable, say
 from producers.settings import Settings
-from schemas.status import FINAL_STATES, STANDING_STATES, SagaStatus
+from schemas.status import FINAL_STATES, SagaStatus
 
 CAUGHT_UP_WITHIN_SECONDS = 20.0
 ASK_AGAIN_AFTER_SECONDS = 0.2
@@ -94,9 +95,7 @@ def words_of(status: SagaStatus, settings: Settings, records: int | None) -> lis
         lines.append(f"  {'site':<{width}}  {settings.home / 'site' / 'index.html'}")
     if "email" in links and settings.smtp_url is None:
         lines.append(f"  {'mail':<{width}}  {settings.home / 'mail'}")
-    if status.state in STANDING_STATES:
-        again = f"`soma stuck retry {printable(status.saga_id)}` tries again once the cause is mended"
-        lines.append(f"  {again}; `soma stuck list` has every verb")
+    lines += [f"  {way}" for way in ways_on(status)]
     if records is not None:
         lines.append(f"  ClickHouse holds {records} records of it")
     return lines

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from rich.console import Console
 from rich.text import Text
 
-from deploy.cli.live import in_time
+from deploy.cli.live import in_time, ways_on, why_of
 from deploy.cli.tables import print_rows
 from deploy.cli.talking import Invalid, chosen, ended, exit_code_of, printable, show, talk
 from producers.client import Client
@@ -64,7 +64,8 @@ async def status_of(client: Client, kinds: list[str], saga_id: str) -> SagaStatu
 
 def row_of(one: SagaStatus) -> tuple[str, ...]:
     """One saga as a row of the list."""
-    what = one.cause or (f"waits for {one.waiting_for}" if one.waiting_for else "")
+    delayed = next((f"{step.name} {step.state}: {step.cause}" for step in one.steps if step.cause), "")
+    what = one.cause or (f"waits for {one.waiting_for}" if one.waiting_for else delayed)
     if one.stalled is not None:
         what = f"stalled: {one.stalled.found or one.stalled.participant}"
     updated = one.updated_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
@@ -79,17 +80,16 @@ def print_status(one: SagaStatus) -> None:
         tried = f", attempt {step.attempts}" if step.attempts > 1 else ""
         said = f" → {step.said}" if step.said else ""
         freed = f" [{step.item}]" if step.item and step.state in STANDING_STATES else ""
-        console.print(Text(f"  {step.state:<9} {step.name}{tried}{said}{printable(freed)}"))
+        why = f": {why_of(step)}" if why_of(step) else ""
+        console.print(Text(f"  {step.state:<9} {step.name}{tried}{said}{printable(freed)}{why}"))
     for name, value in (("waits for", one.waiting_for), ("until", one.deadline), ("cause", one.cause)):
         if value is not None:
             console.print(Text(f"  {name}: {printable(value)}"))
     if one.stalled is not None:
         owed = " or ".join(one.stalled.missing)
-        console.print(Text(f"  stalled: {one.stalled.participant} owes {owed} since {one.stalled.since}"))
-        console.print(Text(f"  found: {printable(one.stalled.found)}"))
-    if one.state in STANDING_STATES:
-        console.print(
-            Text(f"  `soma stuck retry {printable(one.saga_id)}` tries again; `soma stuck list` has every verb")
-        )
-    elif one.state not in FINAL_STATES and one.waiting_for:
+        console.print(Text(f"  stalled: {printable(one.stalled.found)}"))
+        console.print(Text(f"  {one.stalled.participant} owes {owed} since {one.stalled.since}"))
+    for way in ways_on(one):
+        console.print(Text(f"  {way}"))
+    if one.state not in STANDING_STATES | FINAL_STATES and one.waiting_for:
         console.print(Text(f"  `soma approve {printable(one.saga_id)}` or `soma reject {printable(one.saga_id)}`"))

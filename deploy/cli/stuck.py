@@ -1,13 +1,16 @@
 """`soma stuck list|retry|resolve|skip`: the sagas that stand still, and the verbs that free them."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from deploy.cli.live import standing_steps
 from deploy.cli.publish import tell
 from deploy.cli.status import status_of
 from deploy.cli.tables import print_rows
-from deploy.cli.talking import Invalid, ask, chosen, printable, show, talk
+from deploy.cli.talking import Invalid, ask, chosen, printable, show, talk, user_name
 from producers.client import Client
+from producers.dead_letters import Kept, dead_letters, note_replayed
 from producers.settings import Settings
 from schemas.engine import EngineCommand, ResolveItem, RetryItem, SkipItem
 from schemas.status import STANDING_STATES, SagaStatus
@@ -19,6 +22,7 @@ COLUMNS = ("saga_id", "state", "participant", "step", "item", "cause", "freed_by
 class StandingItem:
     """One item that a person must free. `step` is the item's own: the undo's name where a compensation is stuck.
 
+    `item` is empty where the whole step is paused: that is freed for every saga at once, and not item by item.
     `freed_by` has the command lines that free it, joined by " | ".
     """
 
@@ -40,13 +44,13 @@ def standing_in(status: SagaStatus) -> list[StandingItem]:
             saga=status.saga,
             state=step.state,
             participant=step.participant,
-            step=step.item.partition("/")[0],
-            item=step.item,
-            cause=status.cause or "",
-            freed_by=" | ".join(_verbs(status, step.state, step.item)),
+            step=step.name if step.freed_by or not step.item else step.item.partition("/")[0],
+            item="" if step.freed_by or not step.item else step.item,
+            cause=step.cause or status.cause or "",
+            freed_by=step.freed_by or " | ".join(_verbs(status, step.state, step.item or "")),
         )
-        for step in status.steps
-        if status.state in STANDING_STATES and step.state in STANDING_STATES and step.item
+        for step in standing_steps(status)
+        if status.state in STANDING_STATES and (step.item or step.freed_by)
     ]
 
 
@@ -76,6 +80,16 @@ def stuck_list(settings: Settings, saga: str | None, as_json: bool) -> int:
         return 0
 
     return talk(settings, work)
+
+
+def letters_about(one: StandingItem, letters: Iterable[Kept]) -> list[Kept]:
+    """The open dead letters of an item that stands still: when it is retried, they are replayed. PURE."""
+    named = (one.saga_id, one.participant, one.item)
+    return [
+        kept
+        for kept in letters
+        if kept.state == "open" and (kept.letter.saga_id, kept.letter.participant, kept.letter.item) == named
+    ]
 
 
 def stuck_retry(settings: Settings, saga_id: str, item: str | None, reason: str, as_json: bool) -> int:
@@ -112,15 +126,24 @@ def _free(
             if verb is not RetryItem and not text.strip():
                 raise Invalid(f"--{option} is empty: it is what tells others why the item was freed")
         status = await status_of(client, chosen(settings, None), saga_id)
-        wanted = [one for one in standing_in(status) if item in (None, one.item)]
+        standing = standing_in(status)
+        wanted = [one for one in standing if one.item and item in (None, one.item)]
+        paused = [one.freed_by for one in standing if not one.item]
+        if not wanted and paused and item is None:
+            raise Invalid(f"{printable(saga_id)} waits at a paused step: `{printable(paused[0])}` lets it go on")
         if not wanted:
             named = f"item {printable(item)} of " if item is not None else ""
             raise Invalid(f"{named}{printable(saga_id)} does not stand still; `soma stuck list` lists what does")
+        # Read before: what fails again has a letter of its own, which is open.
+        letters = await dead_letters(client, status.saga) if verb is RetryItem else []
         exit_code = 0
         for one in wanted:
             body = {"participant": one.participant, "step": one.step, "item": one.item} | words
             published, answer = await ask(client, one.saga, verb.type_in(one.saga), saga_id, body)
             exit_code = max(exit_code, tell(published, answer, as_json))
+            if answer.kind == "event":
+                for kept in letters_about(one, letters):
+                    await note_replayed(client, kept, published.id, user_name())
         return exit_code
 
     return talk(settings, work)

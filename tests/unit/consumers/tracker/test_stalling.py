@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from consumers.runtime.finishing import Blocked
-from consumers.tracker.inspecting import in_words
+from consumers.tracker.inspecting import all_found, in_words
 from consumers.tracker.ledger import TrackerLedger
 from schemas.campaign import CampaignOpened, ReviewRequested
 from schemas.engine import StepDelayed
@@ -189,8 +189,46 @@ def test_what_a_look_finds_is_told_and_looked_at_again() -> None:
     [
         (0, 3, "nobody runs order.till"),
         (1, 1_204, "order.till is 1,204 records behind"),
-        (1, 0, "it runs, has heard everything and says nothing: order.till may be hanging"),
+        (1, 0, ""),
     ],
 )
 def test_what_was_found_is_told_in_words(members: int, behind: int, found: str) -> None:
     assert in_words("order.till", members, behind) == found
+
+
+@pytest.mark.parametrize(
+    ("looked", "told", "found"),
+    [
+        ("", "", "it runs, has heard everything and says nothing: order.till may be hanging"),
+        ("", "it was last delayed: OSError: no", "it was last delayed: OSError: no"),
+        ("nobody runs order.till", "", "nobody runs order.till"),
+        (
+            "nobody runs order.till",
+            "it was last delayed: OSError: no",
+            "nobody runs order.till; it was last delayed: OSError: no",
+        ),
+    ],
+)
+def test_a_known_cause_is_told_and_a_guess_only_without_one(looked: str, told: str, found: str) -> None:
+    assert all_found("order.till", looked, told) == found
+
+
+def test_a_look_that_finds_nothing_leaves_the_cause_that_the_log_tells() -> None:
+    log = opened()
+    log.tracker = TrackerLedger(ORDER, 0, looks=True)
+    log.opens()
+    log.hears(delayed("print_label", STORE, 2, 2, "OSError: no paper"), STORE, "x")
+    log.wakes(LABEL_DUE + 10)
+    (work,) = log.tracker.startable(BEGIN + LABEL_DUE + 10, 100)
+    log.tracker.finish(SAGA, work.item, Blocked("", 0.0), BEGIN + 40)
+    assert log.statuses[-1]["stalled"]["found"] == "it was last delayed: OSError: no paper"
+
+
+def test_a_look_that_finds_nothing_where_the_log_tells_nothing_is_told_as_a_guess() -> None:
+    log = opened()
+    log.tracker = TrackerLedger(ORDER, 0, looks=True)
+    log.opens()
+    log.wakes(LABEL_DUE + 2)
+    (work,) = log.tracker.startable(BEGIN + LABEL_DUE + 2, 100)
+    log.tracker.finish(SAGA, work.item, Blocked("", 0.0), BEGIN + 40)
+    assert log.take()["stalled"]["found"].endswith(f"{work.item.message.source} may be hanging")

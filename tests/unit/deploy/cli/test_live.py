@@ -51,3 +51,34 @@ def test_the_screen_shows_what_is_still_to_come_until_the_end(status: MakeStatus
 
 def test_what_a_terminal_would_obey_is_not_printed() -> None:
     assert printable("a\x1b[31mb\nc\u202e") == "a [31mb c "
+
+
+def delayed_saga(status: MakeStatus, cause: str = "OSError: no", attempts: int = 2) -> SagaStatus:
+    known = status("running", {"draft_content": "done", "publish_blog": "delayed"})
+    step = known.steps[1]
+    step.cause, step.next_at, step.attempts = cause, NOON + timedelta(seconds=30), attempts
+    return known
+
+
+def test_a_delayed_step_is_told_with_its_error_and_its_next_attempt(status: MakeStatus) -> None:
+    known = delayed_saga(status)
+    when = f"{(NOON + timedelta(seconds=30)).astimezone():%H:%M:%S}"
+    assert words(status("running"), known)[1:] == [
+        f"publish_blog: delayed at attempt 2: OSError: no; next attempt at {when}"
+    ]
+    assert line_of(known).endswith("publish_blog delayed (OSError: no)")
+    console = Console(width=120, file=None)
+    with console.capture() as screen:
+        console.print(drawn(known, [], NOON))
+    assert f"OSError: no; next attempt at {when}" in screen.get()
+
+
+def test_another_cause_of_a_delay_is_told_and_the_same_one_is_not(status: MakeStatus) -> None:
+    first = delayed_saga(status)
+    assert words(first, delayed_saga(status, attempts=3)) == []
+    (line,) = words(first, delayed_saga(status, "Blog is down; its breaker is open"))
+    assert "Blog is down; its breaker is open" in line
+
+
+def test_what_a_cause_brings_for_a_terminal_is_not_obeyed(status: MakeStatus) -> None:
+    assert "\x1b" not in "".join(words(None, delayed_saga(status, "a\x1b[31mb")))
