@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from consumers.endpoint import endpoint
 from consumers.kinds import SagaKind
+from consumers.loop_watch import LoopWatch
 from consumers.runtime.attempts import watch_attempts
 from consumers.runtime.breakers import Breaker, guarded
 from consumers.runtime.broker_clock import BrokerClock
@@ -119,6 +120,8 @@ class Worker:
         self._life = AsyncExitStack()
         self.registry.register(StandingFigures(lambda: self.groups, self.breakers, self.bulkheads.running))
         self.registry.register(SagaFigures(lambda: self.groups))
+        self._loop_watch = LoopWatch()
+        self.registry.register(self._loop_watch)
 
     @property
     def participants(self) -> list[str]:
@@ -154,8 +157,13 @@ class Worker:
         """What is there before the first participant starts, and goes after the last one."""
         await apply(self._settings, self._kinds)
         host, port = self._settings.worker_metrics_host, self._settings.worker_metrics_port
-        async with endpoint(host, port, self.registry, self._causes):
-            yield
+        watching = asyncio.create_task(self._loop_watch.watch(), name="loop watch")
+        try:
+            async with endpoint(host, port, self.registry, self._causes):
+                yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
 
     def _causes(self) -> list[str]:
         causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]

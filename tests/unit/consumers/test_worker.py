@@ -79,3 +79,20 @@ async def test_what_blocks_the_event_loop_is_counted_by_the_workers_figures(
     await role.run_item(Work(Journal("r-1"), item, replace(opening, function=blocks)))
     labels = {"participant": opening.participant, "step": opening.name}
     assert registry.get_sample_value("soma_step_blocked_seconds_total", labels) == 3
+
+
+async def test_a_worker_watches_its_loop_for_as_long_as_it_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_topics(*_: object) -> None:
+        return
+
+    monkeypatch.setattr("consumers.worker.apply", no_topics)
+    worker = Worker(Settings(home=tmp_path), sagas())
+    before = asyncio.all_tasks()
+    async with worker._lifespan():
+        await asyncio.sleep(0)
+        assert "loop watch" in {task.get_name() for task in asyncio.all_tasks() - before}
+        names = {metric.name for metric in worker.registry.collect()}
+        assert "soma_worker_loop_blocked_seconds" in names
+    assert not asyncio.all_tasks() - before
