@@ -32,6 +32,8 @@ class DraftsOnDisk:
             whole = {"headline": copy.headline, "summary": copy.summary, "texts": dict(copy.texts)}
             (folder / "copy.json").write_text(json.dumps(whole, ensure_ascii=False, indent=2), "utf-8")
 
-        folder = self._shelf.place(key, fill)
-        saved = Copy(**json.loads(self._shelf.read(key, "copy.json")))
-        return SavedDraft(folder.relative_to(self._home).as_posix(), saved)
+        path = self._shelf.place(key, fill).relative_to(self._home).as_posix()
+        try:
+            return SavedDraft(path, Copy(**json.loads(self._shelf.read(key, "copy.json"))))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path}/copy.json is damaged: {error}") from error

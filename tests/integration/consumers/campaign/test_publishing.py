@@ -91,6 +91,19 @@ async def test_a_repeated_draft_is_the_first_one(home: Path) -> None:
     assert (home / first.path / "social.txt").read_text() == "Short."
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]", b"{}", b"[" * 100_000])
+async def test_a_damaged_draft_is_named(home: Path, content: bytes) -> None:
+    drafts = DraftsOnDisk(home)
+    saved = await drafts.save(KEY, COPY)
+    (home / saved.path / "copy.json").write_bytes(content)
+    with pytest.raises(ValueError, match=f"{saved.path}/copy.json is damaged: "):
+        await drafts.save(KEY, COPY)
+    # It concerns its own campaign alone, and can be discarded.
+    await drafts.save("c2/k", COPY)
+    await drafts.discard(KEY)
+    assert not (home / saved.path).exists()
+
+
 async def test_each_channel_gets_a_picture_of_its_size(home: Path) -> None:
     banners = await PicturesOnDisk(home).draw(KEY, "A headline", "A summary", ("blog", "social", "email"))
     sizes = {}
