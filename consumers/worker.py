@@ -6,10 +6,12 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from fast_depends import Provider
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
@@ -36,12 +38,14 @@ from consumers.tracker.figures import SagaFigures
 from consumers.tracker.inspecting import Inspector
 from consumers.tracker.ledger import TrackerLedger, tracker_of
 from producers.cluster import connection
+from producers.group_coverage import Watch, words_for
 from producers.groups import standing_of
 from producers.settings import Settings
 
 log = logging.getLogger(__name__)
 
 POLL_SECONDS_MAX = 30.0
+LOOK_AT_COVERAGE_EVERY_SECONDS = 15.0
 STUCK_EXIT_CODE = 70
 
 
@@ -76,6 +80,22 @@ def roles(
 
 def _ledger(view: View, tenant: str, count_fault: CountFault, partition: int, partitions: int) -> Ledger:
     return Ledger(view, partition, partitions, tenant, count_fault=count_fault)
+
+
+def join_unread(unread: Mapping[str, Sequence[TopicPartition]], groups: Iterable[ParticipantGroup]) -> None:
+    """Have each group balanced again in which partitions of its inputs have no reader."""
+    for group in groups:
+        missing = unread.get(group.role.name)
+        if missing:
+            place = {"participant": group.role.name, "partitions": words_for(missing)}
+            log.warning("worker.partitions.unread", extra=place)
+            group.join_again()
+
+
+async def cancelled(task: asyncio.Task[None]) -> None:
+    """Cancel the task and wait for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class Worker:
@@ -150,7 +170,27 @@ class Worker:
             life.push_async_callback(app.stop)
             await app.start()
             await asyncio.gather(*(subscriber.joined() for subscriber in subscribers))
+            watching = asyncio.create_task(self._watch_coverage(), name="coverage")
+            life.push_async_callback(cancelled, watching)
             self._life = life.pop_all()
+
+    async def _watch_coverage(self) -> None:
+        admin = AIOKafkaAdminClient(**connection(self._settings))
+        watch = Watch(admin, {role.name: role.inputs for role in self._roles})
+        started = False
+        try:
+            while True:
+                await asyncio.sleep(LOOK_AT_COVERAGE_EVERY_SECONDS)
+                try:
+                    if not started:
+                        await admin.start()
+                        started = True
+                    join_unread(await watch.look(), self.groups)
+                except Exception as error:
+                    # It is a look from outside: no lane depends on it.
+                    log.warning("worker.coverage.unknown", extra={"cause": repr(error)})
+        finally:
+            await admin.close()
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:

@@ -60,7 +60,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         self._consumer = BoundedConsumer(
             **connection,
             group_id=role.name,
-            group_instance_id=f"{role.name}.{member}",
+            # What a static member gets is what the one before had, so a door has another name than the rest.
+            group_instance_id=f"{role.name}.{member}{'.door' if role.is_door else ''}",
             isolation_level="read_committed",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -99,6 +100,10 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         await self._consumer.stop()
         await self._questions.stop()
         await self._uncommitted.stop()
+
+    def join_again(self) -> None:
+        """Have the group balanced again: a static member that restarts is given its old assignment."""
+        self._consumer._coordinator.request_rejoin()
 
     def is_open(self) -> bool:
         """Whether the group gave it its partitions, and every lane of them is open; a spare member has none."""

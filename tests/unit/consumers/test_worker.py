@@ -2,19 +2,20 @@
 
 import asyncio
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import pytest
+from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.lane import Host
 from consumers.runtime.memory import Work
 from consumers.runtime.metrics import ItemFigures
-from consumers.runtime.participant import ParticipantGroup
-from consumers.worker import Worker, roles
+from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.worker import Worker, join_unread, roles
 from producers.settings import Settings
 from tests.benchmarks.relay.application import sagas
 from tests.unit.consumers.runtime.wire import until
@@ -96,3 +97,31 @@ async def test_a_worker_watches_its_loop_for_as_long_as_it_lives(
         names = {metric.name for metric in worker.registry.collect()}
         assert "soma_worker_loop_blocked_seconds" in names
     assert not asyncio.all_tasks() - before
+
+
+@dataclass
+class Member:
+    """A group's member that counts how often it joined again."""
+
+    role: Role
+    joined: list[str] = field(default_factory=list)
+
+    def join_again(self) -> None:
+        self.joined.append(self.role.name)
+
+
+def made_roles(home: Path) -> list[Role]:
+    (kind,) = sagas()
+    return roles(kind, Settings(home=home), Host("life", time.time), {}, ItemFigures(CollectorRegistry()))
+
+
+def test_only_the_groups_with_a_partition_that_nothing_reads_join_again(tmp_path: Path) -> None:
+    members = [Member(role) for role in made_roles(tmp_path)]
+    unread = {members[1].role.name: (TopicPartition("relay.events", 4),), members[2].role.name: ()}
+    join_unread(unread, cast("list[ParticipantGroup]", members))
+    assert [member.joined for member in members] == [[], [members[1].role.name], [], [], []]
+
+
+def test_what_a_participant_must_read_is_what_its_member_subscribes_to(tmp_path: Path) -> None:
+    (kind,) = sagas()
+    assert kind.inputs() == {role.name: list(role.inputs) for role in made_roles(tmp_path)}
