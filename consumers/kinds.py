@@ -8,6 +8,7 @@ from consumers.runtime.checks import checked
 from consumers.runtime.flow_checks.adapters import adapters
 from consumers.runtime.graph import Graph, draft_of
 from consumers.runtime.steps import Flow, StepFunction
+from consumers.runtime.view import view_of
 from consumers.tracker.ledger import tracker_of
 from producers.errors import FlowError
 from producers.settings import Settings
@@ -42,6 +43,14 @@ class SagaKind:
         if mistakes:
             raise FlowError(self.graph.saga, mistakes)
         return ports
+
+    def inputs(self) -> dict[str, list[str]]:
+        """The topics that each participant's consumer group reads."""
+        topics = self.graph.schema.topics
+        doors = {name for name in self.graph.participants if view_of(self.graph, name).is_door}
+        return {
+            name: [topics.events, topics.commands] if name in doors else [topics.events] for name in self.participants
+        }
 
 
 def saga_kind(flow: Flow, undos: Iterable[StepFunction], schema: SagaSchema, ports: PortsFor) -> SagaKind:

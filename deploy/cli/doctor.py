@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+from deploy.cli.coverage import running_checks
 from deploy.local.checks import checks, without_password
 from deploy.local.errors import StackError, explained
 from deploy.local.parts import participants_of
@@ -16,12 +17,15 @@ from producers.settings import Settings
 def doctor(settings: Settings, as_json: bool = False, stack: Stack | None = None) -> int:
     """Look at everything and say how it is: a JSON object on stdout, or lines for people on stderr.
 
-    Returns 0 when all is well, 3 when something is not reachable, 2 when `SOMA_HOME` cannot be used at all.
+    Returns 0 when all is well, 3 when something is not reachable, a partition has no reader or the sink lost
+    something, 2 when `SOMA_HOME` cannot be used at all.
     """
     try:
         with explained(settings.home):
             chosen = stack or Stack(settings)
             found = list(checks(chosen))
+            if all(check.ok for check in found if check.name in ("kafka", "clickhouse")):
+                found += running_checks(settings)
     except StackError as error:
         print(error, file=sys.stderr)
         return error.exit_code
