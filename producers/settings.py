@@ -56,6 +56,11 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("clickhouse_url", "CLICKHOUSE_URL", "SOMA_CLICKHOUSE__URL"),
     )
     clickhouse_database: str = Field(default="soma", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    clickhouse_cluster: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="The ClickHouse cluster whose replicas hold the tables; unset: one server, no ON CLUSTER.",
+    )
     tenant: str = Field(
         default="default", min_length=1, validation_alias=AliasChoices("ORGANIZATION_ID", "SOMA_TENANT")
     )

@@ -23,8 +23,15 @@ class Feed:
     def __init__(self, partition: TopicPartition, limits: Limits) -> None:
         self.partition = partition
         self.gathering = Gathering(limits)
+        self.log_id = ""
         self.next_offset: int | None = None
+        # The offsets before it are in a batch, or are known to hold no record.
+        self.covered_up_to = 0
         self.stored_up_to: int | None = None
+        # Compared with Kafka up to here, and the tables behind `messages` with it up to there.
+        self.checked_up_to = 0
+        self.compared_up_to = 0
+        self.reopening: asyncio.Task[None] | None = None
         self.inserting: asyncio.Task[None] | None = None
         self.in_flight: Batch | None = None
         self.in_flight_bytes = 0
@@ -55,6 +62,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self.open_feeds = open_feeds
         self.feeds: dict[TopicPartition, Feed] = {}
         self.opening: asyncio.Task[None] | None = None
+        self.checking: asyncio.Task[None] | None = None
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take the partitions, held back until they are opened; returns at once."""
@@ -71,8 +79,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             feed.closed.set()
             feed.gathering.drop()
         running = [feed.inserting for feed in feeds if feed.inserting is not None]
-        if self.opening is not None:
-            running.append(self.opening)
+        running += [feed.reopening for feed in feeds if feed.reopening is not None]
+        running += [task for task in (self.opening, self.checking) if task is not None]
         if running:
             # Their failures are looked at by the sink's loop; here only their end matters.
             await asyncio.wait(running)

@@ -22,6 +22,8 @@ COLUMNS = {
     "_b1": "UInt64",
     "_ingested_at": "DateTime('UTC')",
     "_owner": "String",
+    "_log_id": "String",
+    "_batch_rows": "UInt32",
 }
 RECORD_OVERHEAD_BYTES = 100
 
@@ -53,17 +55,24 @@ class StoredRecord(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """Records of one partition, in order, not empty; stored whole or not at all."""
+    """Records of one partition, in order, not empty; stored whole or not at all.
+
+    It covers the offsets from `begins` (by default its first record's) to its last record's: offsets without a record,
+    such as markers of transactions and what compaction removed, belong to the batch behind them. So the batches of a
+    log follow each other without a hole. `log_id` names the log, since a topic that was made anew has the same offsets.
+    """
 
     topic: str
     partition: int
     records: Sequence[KafkaRecord]
     ingested_at: datetime
+    begins: int | None = None
+    log_id: str = ""
 
     @property
     def first(self) -> int:
-        """The first record's offset."""
-        return self.records[0].offset
+        """The first offset that it covers."""
+        return self.records[0].offset if self.begins is None else self.begins
 
     @property
     def last(self) -> int:
@@ -73,7 +82,8 @@ class Batch:
     @property
     def token(self) -> str:
         """What makes a repeated insert known as one: the batch's place in Kafka."""
-        return f"{self.topic}:{self.partition}:{self.first}-{self.last}"
+        log = f"@{self.log_id}" if self.log_id else ""
+        return f"{self.topic}:{self.partition}:{self.first}-{self.last}{log}"
 
     def columns(self, owner: str) -> list[list[Any]]:
         """The batch as `COLUMNS`, one list each; bytes stay bytes."""
@@ -91,6 +101,8 @@ class Batch:
             [self.last] * count,
             [self.ingested_at] * count,
             [owner] * count,
+            [self.log_id] * count,
+            [count] * count,
         ]
 
 

@@ -1,5 +1,7 @@
 """Clients of the store that `Settings` names, embedded or not."""
 
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import clickhouse_connect
@@ -8,12 +10,16 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from clickhouse_connect.driver.httputil import get_pool_manager
 
 # Worth another try: too many parts, memory, timeouts, network, replicas that are not there yet.
-RETRYABLE_CODES = frozenset({159, 202, 209, 210, 225, 236, 241, 242, 243, 252, 285, 319, 394, 439, 999})
+RETRYABLE_CODES = frozenset({159, 202, 209, 210, 225, 236, 241, 242, 243, 252, 285, 286, 319, 394, 439, 999})
 NO_SUCH_DATABASE = 81
 
 
-def connect(url: str, database: str | None = None, timeout_seconds: float = 60.0) -> Client:
+def connect(
+    url: str, database: str | None = None, timeout_seconds: float = 60.0, settings: Mapping[str, Any] | None = None
+) -> Client:
     """A client that may be used from several threads at once, since it has no session. Blocks.
+
+    `settings` go with each of its statements.
 
     Raises:
         OperationalError: nobody answers there.
@@ -29,6 +35,7 @@ def connect(url: str, database: str | None = None, timeout_seconds: float = 60.0
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else "",
         database=database,
+        settings=dict(settings or {}),
         # On the loopback compressing costs more than it saves.
         compress=not is_local,
         connect_timeout=5,

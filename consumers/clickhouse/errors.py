@@ -3,10 +3,8 @@
 SinkError                    nothing was lost; a person or a restart must act
 ├── NoDeduplication          a table would count a repeated batch twice
 ├── AnotherCluster           these tables hold the records of another Kafka
-├── RecordsGone              Kafka no longer keeps what comes next
-├── LogTooShort              Kafka's log ends before what is stored: the topic was made anew
-├── PartitionTaken           another sink has claimed the partition; a restart sorts it out
-└── HalfStored               a dead row without its message: the tables were changed by hand
+├── TablesChanged            a table was made again under the running sink; its next start fills it
+└── PartitionTaken           another sink has claimed the partition; a restart sorts it out
 """
 
 from producers.errors import SomaError
@@ -24,17 +22,9 @@ class AnotherCluster(SinkError):
     """Offsets of one Kafka cluster mean nothing in another one."""
 
 
-class RecordsGone(SinkError):
-    """Kafka's retention has deleted records before they were stored."""
-
-
-class LogTooShort(SinkError):
-    """The topic holds fewer records than are stored: it was deleted and made anew."""
+class TablesChanged(SinkError):
+    """A table behind the views is another one than when the sink began."""
 
 
 class PartitionTaken(SinkError):
     """Another sink has claimed the partition after this one."""
-
-
-class HalfStored(SinkError):
-    """`dead_rows` knows a batch that `messages` does not."""

@@ -29,3 +29,31 @@ class SinkMetrics:
         self.oldest_unflushed_age_seconds = Gauge(
             "soma_sink_oldest_unflushed_age_seconds", "Age of the oldest row that is not stored.", registry=registry
         )
+        self.filled = Counter(
+            "soma_sink_filled_batches_total",
+            "Batches that a table lacked and that were filled.",
+            ("target",),
+            registry=registry,
+        )
+        self.gaps = Counter(
+            "soma_sink_gaps_total",
+            "Gaps that nothing fills, by table and cause; each one is a row of ledger_gaps.",
+            ("target", "cause"),
+            registry=registry,
+        )
+        self.behind = Gauge(
+            "soma_sink_batches_behind",
+            "Batches that a table lacked, or had more than once, when it was compared last.",
+            ("target",),
+            registry=registry,
+        )
+        self.unread = Gauge(
+            "soma_sink_unread_partitions", "Partitions of the sagas' topics that no sink reads.", registry=registry
+        )
+        self.targets_behind: set[str] = set()
+
+    def note_behind(self, target: str, count: int) -> None:
+        """Show how many batches a table lacked; a table that was never behind is not shown."""
+        self.behind.labels(target).set(count)
+        if count:
+            self.targets_behind.add(target)

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -16,10 +16,12 @@ from tenacity.stop import stop_when_event_set
 
 from .assignment import Assignment, Feed, LetGo
 from .batches import Batch, KafkaRecord, Limits
+from .checking import Checker, tell
 from .connecting import is_retryable
-from .errors import RecordsGone
 from .metrics import SinkMetrics
-from .resuming import Store, resume
+from .resuming import resume
+from .rounds import Rounds
+from .sources import Cluster, Source, Tables
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class Options(NamedTuple):
     limits: Limits = Limits()
     held_bytes_most: int = 256 * 1024 * 1024
     commit_every_seconds: float = 5.0
+    check_every_seconds: float = 10.0
+    believe_after_seconds: float = 10.0
     retry_after_seconds_most: float = 5.0
     stop_within_seconds: float = 10.0
 
@@ -41,23 +45,13 @@ class Options(NamedTuple):
 DEFAULT_OPTIONS = Options()
 
 
-class Source(Protocol):
-    """What the sink needs of a Kafka consumer; aiokafka's has all of it."""
-
-    def subscribe(self, topics: Sequence[str], *, listener: Assignment) -> None: ...
-    async def start(self) -> None: ...
-    async def stop(self) -> None: ...
-    async def getmany(self, *, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, Sequence[KafkaRecord]]: ...
-    def pause(self, *partitions: TopicPartition) -> None: ...
-    def resume(self, *partitions: TopicPartition) -> None: ...
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
-    async def commit(self, offsets: dict[TopicPartition, int]) -> None: ...
-    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]: ...
-    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]: ...
-
-
 class Sink:
     """Stores every record of `topics` once. The table is the truth; what it commits to Kafka only shows lag.
+
+    What is guaranteed: each record that Kafka still has when the sink reads it is stored, once, in every table. A
+    compacted topic (`<saga>.status`) keeps at least the last record of each key. So a sink that was away stores
+    the last status of each saga, and maybe not the earlier ones. What Kafka deleted before it was read is written into
+    `ledger_gaps`, and the partition goes on.
 
     `on_ready` is called each time that all assigned partitions are opened.
     """
@@ -65,7 +59,8 @@ class Sink:
     def __init__(
         self,
         source: Source,
-        store: Store,
+        cluster: Cluster,
+        store: Tables,
         topics: Sequence[str],
         metrics: SinkMetrics,
         options: Options = DEFAULT_OPTIONS,
@@ -73,6 +68,7 @@ class Sink:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
+        self.cluster = cluster
         self.store = store
         self.topics = topics
         self.metrics = metrics
@@ -83,6 +79,7 @@ class Sink:
         self.threads = ThreadPoolExecutor(INSERT_THREADS, thread_name_prefix="insert")
         self.assignment = Assignment(options.limits, self.hold, self.open_feeds)
         self.finished: list[asyncio.Task[None]] = []
+        self.rounds = Rounds(self, Checker(store, cluster, metrics))
         self.last_commit_at = clock()
         self.committing: asyncio.Task[None] | None = None
 
@@ -119,13 +116,15 @@ class Sink:
             if feed is not None and feed.next_offset is not None:
                 self.gather(feed, records)
         self.raise_failures()
-        for feed in self.assignment.feeds.values():
+        for feed in list(self.assignment.feeds.values()):
             if feed.next_offset is not None and feed.gathering.is_due(self.clock()):
                 self.begin_insert(feed)
         self.regulate()
         self.show()
         if self.clock() - self.last_commit_at >= self.options.commit_every_seconds:
             self.begin_commit()
+        if self.rounds.is_due(self.clock()):
+            self.rounds.begin()
 
     async def read(self) -> Mapping[TopicPartition, Sequence[KafkaRecord]]:
         try:
@@ -134,7 +133,10 @@ class Sink:
             # A new group; the positions come from the table, and are set as soon as the partitions are opened.
             return {}
         except OffsetOutOfRangeError as error:
-            raise RecordsGone(f"Kafka deleted records before they were stored: {error}") from error
+            # Kafka has deleted what comes next, or the log is another one: the ledger tells, and it goes on.
+            for partition in error.args[0]:
+                self.begin_reopen(partition)
+            return {}
 
     def gather(self, feed: Feed, records: Sequence[KafkaRecord]) -> None:
         now = self.clock()
@@ -152,7 +154,9 @@ class Sink:
         if not records:
             return
         ingested_at = datetime.now(UTC).replace(microsecond=0)
-        feed.in_flight = Batch(feed.partition.topic, feed.partition.partition, records, ingested_at)
+        place = feed.partition
+        feed.in_flight = Batch(place.topic, place.partition, records, ingested_at, feed.covered_up_to, feed.log_id)
+        feed.covered_up_to = feed.in_flight.last + 1
         feed.in_flight_bytes = before - feed.gathering.size_bytes
         feed.inserting = asyncio.create_task(self.insert(feed, feed.in_flight))
         feed.inserting.add_done_callback(self.finished.append)
@@ -224,17 +228,63 @@ class Sink:
             try:
                 partitions = [feed.partition for feed in feeds]
                 call = partial(self.call, closed)
-                positions = await resume(self.store, self.source, partitions, call, self.replayed)
+                topic_ids = await self.topic_ids(closed)
+                starts = await resume(
+                    self.store,
+                    self.source,
+                    topic_ids,
+                    partitions,
+                    call,
+                    self.replayed,
+                    self.options.believe_after_seconds,
+                )
             except Exception:
                 if not closed.is_set():
                     raise
             if closed.is_set():
                 return
             for feed in feeds:
-                self.source.seek(feed.partition, positions[feed.partition])
-                feed.next_offset = positions[feed.partition]
+                start, compared_up_to = starts[feed.partition]
+                for gap in start.gaps:
+                    tell(gap, self.metrics)
+                feed.log_id, feed.checked_up_to = start.log_id, start.checked_up_to
+                feed.compared_up_to = min(compared_up_to, start.checked_up_to)
+                self.source.seek(feed.partition, start.next_offset)
+                feed.next_offset = feed.covered_up_to = start.next_offset
+                feed.stored_up_to = start.next_offset - 1
+                feed.reopening = None
         log.info("sink.opened", extra={"partitions": len(feeds)})
+        self.rounds.hurry()
         self.on_ready()
+
+    async def topic_ids(self, closed: asyncio.Event) -> Mapping[str, str]:
+        """The ids of the topics, asked until Kafka answers or `closed`."""
+        while not closed.is_set():
+            try:
+                return await self.cluster.topic_ids()
+            except KafkaError as error:
+                log.warning("sink.topic_ids.failed", extra={"cause": repr(error)})
+                await asyncio.sleep(POLL_MILLISECONDS / 1000)
+        raise LetGo
+
+    def begin_reopen(self, partition: TopicPartition) -> None:
+        """Look again where to go on in one partition, after what is gathered of it is stored; the others go on."""
+        feed = self.assignment.feeds.get(partition)
+        if feed is not None and feed.next_offset is not None and feed.reopening is None:
+            self.source.pause(partition)
+            feed.reopening = asyncio.create_task(self.reopen(feed))
+            feed.reopening.add_done_callback(self.finished.append)
+
+    async def reopen(self, feed: Feed) -> None:
+        while feed.gathering.records or feed.in_flight is not None:
+            self.begin_insert(feed)
+            assert feed.inserting is not None
+            await asyncio.wait([feed.inserting])
+            if feed.closed.is_set() or feed.inserting.exception() is not None:
+                return
+        feed.next_offset, feed.paused = None, True
+        self.hold(feed.partition)
+        await self.open_feeds([feed])
 
     def replayed(self, batch: Batch) -> None:
         self.metrics.rows.labels("messages", "replayed").inc(len(batch.records))
@@ -251,7 +301,7 @@ class Sink:
         """Read on only where there is room: per partition a batch gathered and one in flight, and a sum for all."""
         crowded = sum(feed.held_bytes for feed in self.assignment.feeds.values()) >= self.options.held_bytes_most
         for feed in self.assignment.feeds.values():
-            if feed.next_offset is None:
+            if feed.next_offset is None or feed.reopening is not None:
                 continue
             wanted = crowded or (feed.gathering.is_full and feed.in_flight is not None)
             if wanted != feed.paused:
@@ -298,3 +348,7 @@ class Sink:
             await asyncio.wait(running, timeout=deadline - self.clock(), return_when=asyncio.FIRST_COMPLETED)
             self.raise_failures()
         self.begin_commit()
+        # What is known to be whole need not be looked at by the next sink.
+        self.rounds.begin()
+        if self.assignment.checking is not None:
+            await asyncio.wait([self.assignment.checking], timeout=max(0.0, deadline - self.clock()))

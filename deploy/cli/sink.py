@@ -35,10 +35,17 @@ from tenacity import (
 import deploy
 from consumers.clickhouse.connecting import is_retryable
 from consumers.clickhouse.errors import AnotherCluster, NoDeduplication, SinkError
-from consumers.clickhouse.kafka import GROUP, cluster_with, new_consumer, topics_of
+from consumers.clickhouse.kafka import GROUP, SinkCluster, cluster_with, member_name, new_consumer, topics_of
 from consumers.clickhouse.landing import Landing
 from consumers.clickhouse.metrics import SinkMetrics
-from consumers.clickhouse.schema import apply_schema, note_types, smallest_window, tie_to_cluster
+from consumers.clickhouse.schema import (
+    Window,
+    mend_schema,
+    note_types,
+    prepare_schema,
+    smallest_window,
+    tie_to_cluster,
+)
 from consumers.clickhouse.sink import DEFAULT_OPTIONS, Options, Sink
 from deploy.cli.application import sagas_of
 from deploy.local.errors import StackError
@@ -110,11 +117,28 @@ async def run_sink(
         loop.add_signal_handler(number, on_signal)
     with contextlib.suppress(asyncio.CancelledError):
         client, window = await asyncio.to_thread(patiently(asked_to_stop), prepare_tables, settings, sagas)
-        await asyncio.to_thread(tie_to_cluster, client, await cluster_of(settings, topics))
+        cluster_id = await cluster_of(settings, topics)
+        await asyncio.to_thread(tie_to_cluster, client, cluster_id)
         announce = partial(write_whole, places.ready_file("sink"), {"pid": os.getpid(), "participants": []})
-        landing = Landing(client, owner=str(uuid.uuid4()), window=window)
-        runs = Sink(new_consumer(settings, instance), landing, topics, SinkMetrics(registry), options, announce)
-        await runs.run()
+        mend = partial(mend_schema, client, SCHEMA_FOLDER, settings.clickhouse_cluster)
+        landing = await asyncio.to_thread(
+            Landing, client, owner_name(), window, 60.0, cluster_id, settings.clickhouse_cluster, mend
+        )
+        for target in await asyncio.to_thread(landing.unchecked):
+            log.warning("sink.target.unchecked", extra={"target": target, "cause": "its rows do not name their batch"})
+        consumer = new_consumer(settings, member_name(instance, topics) if instance else None)
+        cluster = SinkCluster(settings, consumer, topics, GROUP)
+        runs = Sink(consumer, cluster, landing, topics, SinkMetrics(registry), options, announce)
+        await cluster.start()
+        try:
+            await runs.run()
+        finally:
+            await cluster.stop()
+
+
+def owner_name() -> str:
+    """This sink's life, as other sinks and people read it."""
+    return f"{GROUP}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 def patiently(asked_to_stop: threading.Event) -> Retrying:
@@ -141,9 +165,11 @@ async def cluster_of(settings: Settings, topics: list[str]) -> str:
     return await retrying(cluster_with, settings, topics)
 
 
-def prepare_tables(settings: Settings, sagas: Mapping[str, SagaSchema]) -> tuple[Client, int]:
+def prepare_tables(settings: Settings, sagas: Mapping[str, SagaSchema]) -> tuple[Client, Window]:
     """Tables as they must be: a client of them, and their deduplication window. Blocks."""
-    client = apply_schema(settings.store_url, settings.clickhouse_database, SCHEMA_FOLDER)
+    client = prepare_schema(
+        settings.store_url, settings.clickhouse_database, SCHEMA_FOLDER, settings.clickhouse_cluster
+    )
     window = smallest_window(client)
     note_types(client, sagas)
     return client, window

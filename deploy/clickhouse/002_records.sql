@@ -12,14 +12,19 @@ CREATE TABLE IF NOT EXISTS records
     _b0           UInt64,
     _b1           UInt64,
     _ingested_at  DateTime('UTC'),
-    _owner        String
+    _owner        String,
+    _log_id       String,
+    _batch_rows   UInt32
 )
 ENGINE = Null;
+ALTER TABLE records ADD COLUMN IF NOT EXISTS _log_id String, ADD COLUMN IF NOT EXISTS _batch_rows UInt32;
 
 -- One row per record of every commands, events, status and dead topic, whatever its bytes are. `value` is the record's
 -- value as it came (NULL for a tombstone); what could be read of it stands in the typed columns, and `valid_json` says
 -- whether anything could. Ordered like Kafka's log: the question "how far did we get" reads the last marks only.
 -- Partitioned by the time of arrival, which is one per batch: a batch is one part, so it is stored whole or not at all.
+-- A batch covers the offsets from `_b0` to `_b1`, holes of markers and compaction included, and had `_batch_rows` records.
+-- The batches of one log (`_log_id`: the topic's id) follow each other without a gap: where one is missing it is seen.
 CREATE TABLE IF NOT EXISTS messages
 (
     _topic         LowCardinality(String),
@@ -50,6 +55,8 @@ CREATE TABLE IF NOT EXISTS messages
     _b0            UInt64 CODEC(Delta(8), ZSTD(1)),
     _b1            UInt64 CODEC(Delta(8), ZSTD(1)),
     _ingested_at   DateTime('UTC'),
+    _log_id        LowCardinality(String),
+    _batch_rows    UInt32 CODEC(ZSTD(1)),
     INDEX by_saga_id saga_id TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_correlation correlation_id TYPE bloom_filter(0.01) GRANULARITY 4,
     INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 4,
@@ -60,9 +67,12 @@ ENGINE = MergeTree
 PARTITION BY toYYYYMM(_ingested_at)
 ORDER BY (_topic, _partition, _offset)
 SETTINGS non_replicated_deduplication_window = 10000;
+ALTER TABLE messages
+    ADD COLUMN IF NOT EXISTS _log_id LowCardinality(String),
+    ADD COLUMN IF NOT EXISTS _batch_rows UInt32 CODEC(ZSTD(1));
 
 -- No function here throws, whatever a record holds: unreadable is empty. Only a writer that is not the owner is refused.
-CREATE MATERIALIZED VIEW IF NOT EXISTS messages_from_records TO messages AS
+CREATE OR REPLACE MATERIALIZED VIEW messages_from_records TO messages AS
 WITH
     ifNull(value, '') AS text,
     -- Of headers said twice the last one counts, as in `producers.headers`; a map answers with its first.
@@ -101,7 +111,9 @@ SELECT
     records.value AS value,
     records._b0 AS _b0,
     records._b1 AS _b1,
-    records._ingested_at AS _ingested_at
+    records._ingested_at AS _ingested_at,
+    records._log_id AS _log_id,
+    records._batch_rows AS _batch_rows
 FROM records
 WHERE throwIf(
     (records._topic, records._partition, records._owner) NOT IN

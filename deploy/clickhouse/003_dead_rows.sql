@@ -14,16 +14,18 @@ CREATE TABLE IF NOT EXISTS dead_rows
     value        Nullable(String) CODEC(ZSTD(1)),
     _b0          UInt64,
     _b1          UInt64,
-    _ingested_at DateTime('UTC')
+    _ingested_at DateTime('UTC'),
+    _log_id      LowCardinality(String)
 )
 ENGINE = MergeTree
 PARTITION BY toYYYYMM(_ingested_at)
 ORDER BY (_topic, _partition, _offset)
 SETTINGS non_replicated_deduplication_window = 10000;
+ALTER TABLE dead_rows ADD COLUMN IF NOT EXISTS _log_id LowCardinality(String);
 
-CREATE MATERIALIZED VIEW IF NOT EXISTS dead_rows_from_messages TO dead_rows AS
+CREATE OR REPLACE MATERIALIZED VIEW dead_rows_from_messages TO dead_rows AS
 SELECT _topic, _partition, _offset, _timestamp, _key, type, id,
        if(value IS NULL, 'tombstone', 'not_json') AS reason,
-       headers, value, _b0, _b1, _ingested_at
+       headers, value, _b0, _b1, _ingested_at, _log_id
 FROM messages
 WHERE NOT valid_json;

@@ -27,7 +27,8 @@ SINK = (
     "import sys, json, logging; logging.basicConfig(level='INFO'); from producers.settings import Settings;"
     "from deploy.cli.sink import sink; from consumers.clickhouse.sink import Options; "
     "from consumers.clickhouse.batches import Limits;"
-    "sys.exit(sink(Settings(), options=Options(limits=Limits(*json.loads(sys.argv[1])), commit_every_seconds=1.0)))"
+    "sys.exit(sink(Settings(), options=Options(limits=Limits(*json.loads(sys.argv[1])), commit_every_seconds=1.0,"
+    " check_every_seconds=0.5, believe_after_seconds=0.5)))"
 )
 
 
@@ -149,7 +150,8 @@ def empty(servers: str, topics: Iterable[str]) -> None:
             ends = [TopicPartition(topic, one, OFFSET_END) for topic in topics for one in known[topic].partitions]
             for future in admin.delete_records(ends).values():
                 future.result()
-        except KafkaException:
+        except (KafkaException, KeyError):
+            # A topic that was made a moment ago is not known to every broker yet.
             return False
         return True
 

@@ -16,7 +16,6 @@ from tests.integration.consumers.clickhouse.programs import (
     StoreProgram,
     check_exact,
     count_in,
-    empty,
     in_kafka,
     say,
     until,
@@ -159,20 +158,6 @@ def test_a_store_killed_in_the_middle_of_inserts_loses_and_repeats_nothing(
     all_stored(kafka, topics, store, database)
     check_exact(kafka, topics, store.client(database))
     assert sink.stop() == 0
-
-
-def test_records_that_kafka_no_longer_keeps_stop_the_sink_with_a_clear_error(
-    sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
-) -> None:
-    say(kafka, events(40, "campaign.dead"))
-    sink.start()
-    all_stored(kafka, topics, store, database)
-    sink.stop()
-    say(kafka, events(40, "campaign.dead"))
-    empty(kafka, ["campaign.dead"])
-    sink.start()
-    assert sink.exit_code() == 1
-    assert "were deleted before the sink read them" in sink.log.read_text()
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from consumers.clickhouse.batches import Batch, StoredRecord
-from consumers.clickhouse.errors import NoDeduplication, PartitionTaken
+from consumers.clickhouse.errors import NoDeduplication, PartitionTaken, TablesChanged
+from consumers.clickhouse.gaps import Gap, Span, StoredBatch
 from consumers.clickhouse.landing import Landing, comment_for
-from consumers.clickhouse.schema import apply_schema, note_types, smallest_window
+from consumers.clickhouse.schema import Window, apply_schema, mend_schema, note_types, smallest_window
 from deploy.cli.sink import SCHEMA_FOLDER
 from schemas.topics import catalogue
 from tests.integration.consumers.clickhouse.programs import StoreProgram, count_in, sum_of, until
@@ -53,6 +54,10 @@ def landing(client: Client) -> Landing:
     return landing
 
 
+def last(landing: Landing, partition: TopicPartition, log_id: str = "") -> StoredBatch:
+    return landing.last_batches({partition: 0})[partition][log_id]
+
+
 def one(client: Client, sql: str) -> Any:
     return client.query(sql).result_rows[0][0]
 
@@ -80,7 +85,7 @@ def test_a_view_left_behind_is_filled_by_the_replay_and_the_others_are_not_count
     landing.insert(batch(FIVE))
     client.command(f"ATTACH TABLE {lagging}_from_messages")
     assert count_in(client, lagging) == 0
-    stored = landing.last_batches([EVENTS])[EVENTS]
+    stored = last(landing, EVENTS)
     assert (stored.first, stored.last, stored.ingested_at, stored.known) == (0, 4, NOW, True)
     for _ in range(2):
         landing.insert(landing.read_back(EVENTS, stored))
@@ -89,22 +94,22 @@ def test_a_view_left_behind_is_filled_by_the_replay_and_the_others_are_not_count
 
 
 def test_a_batch_whose_token_is_forgotten_is_not_replayed(landing: Landing, client: Client) -> None:
-    landing.window = 6
+    landing.window = Window(6)
     others = [TopicPartition("campaign.events", number) for number in range(1, 8)]
     landing.claim(others)
     landing.insert(Batch("campaign.events", 0, [record(0)], NOW.replace(year=NOW.year - 1)))
     for other in others[:2]:
         landing.insert(batch([record(0)], partition=other.partition))
-    assert not landing.last_batches([EVENTS, *others])[EVENTS].known
-    assert landing.last_batches([EVENTS, *others])[others[0]].known
+    assert not last(landing, EVENTS).known
+    assert last(landing, others[0]).known
     for other in others[2:]:
         landing.insert(batch([record(0)], partition=other.partition))
-    assert not any(stored.known for stored in landing.last_batches([EVENTS, *others]).values())
+    assert not any(last(landing, one).known for one in (EVENTS, *others))
 
 
 def test_whoever_lost_a_partition_can_store_nothing_more_in_it(landing: Landing, client: Client) -> None:
     landing.insert(batch([record(0)]))
-    successor = Landing(client, "you", 100)
+    successor = Landing(client, "you", Window(100))
     successor.claim([EVENTS])
     with pytest.raises(PartitionTaken, match="belongs to another sink"):
         landing.insert(batch([record(1)]))
@@ -127,7 +132,7 @@ def test_an_insert_still_running_is_seen(landing: Landing, client: Client) -> No
 def test_two_batches_with_other_offsets_are_both_kept(landing: Landing, client: Client) -> None:
     landing.insert(batch([record(0), record(1)]))
     landing.insert(batch([record(2), record(7)]))
-    assert landing.last_batches([EVENTS])[EVENTS][:2] == (2, 7)
+    assert last(landing, EVENTS)[:2] == (2, 7)
     assert count_in(client) == 4
 
 
@@ -273,3 +278,118 @@ def test_an_error_that_repeating_does_not_help_is_not_hidden(landing: Landing, c
     with pytest.raises(DatabaseError) as refused:
         landing.insert(batch([record(0)]))
     assert refused.value.code == 60
+
+
+def ten(first: int) -> Batch:
+    """Ten records that every table has something of, in a log of known id."""
+    said = [
+        event(one, TYPES[one % 3], b"{}" if one % 5 else b"no", ce_startedat="2026-11-24T01:00:00Z")
+        for one in range(first, first + 10)
+    ]
+    return Batch(EVENTS.topic, 0, said, NOW, first, "A")
+
+
+@pytest.mark.parametrize("lagging", ["dead_rows", "message_counts", "step_durations"])
+def test_a_batch_that_one_table_lacks_is_found_and_filled_from_messages_once(
+    landing: Landing, client: Client, lagging: str
+) -> None:
+    span = Span(EVENTS, "A", 0, 30)
+    landing.insert(ten(0))
+    client.command(f"DETACH TABLE {lagging}_from_messages")
+    landing.insert(ten(10))
+    client.command(f"ATTACH TABLE {lagging}_from_messages")
+    landing.insert(ten(20))
+    (lack,) = landing.lacking([span])
+    assert (lack.target, lack.first, lack.found, lack.expected) == (lagging, 10, 0, 2 if lagging == "dead_rows" else 10)
+    for _ in range(2):
+        landing.fill(lagging, Span(EVENTS, "A", 10, 20))
+    assert landing.lacking([span]) == []
+    assert [sum_of(client, "message_counts"), sum_of(client, "step_durations"), count_in(client, "dead_rows")] == [
+        30,
+        30,
+        6,
+    ]
+
+
+def test_a_batch_that_a_table_has_twice_is_found(landing: Landing, client: Client) -> None:
+    landing.insert(ten(0))
+    client.command("INSERT INTO message_counts SELECT * FROM message_counts", settings={"insert_deduplicate": 0})
+    (lack,) = landing.lacking([Span(EVENTS, "A", 0, 10)])
+    assert (lack.target, lack.expected, lack.found) == ("message_counts", 10, 20)
+
+
+def test_rows_that_an_operator_dropped_from_messages_are_not_missed_elsewhere(landing: Landing, client: Client) -> None:
+    landing.insert(ten(0))
+    landing.note_bookmarks({EVENTS: ("A", 10)})
+    client.command(f"ALTER TABLE messages DROP PARTITION {NOW:%Y%m}")
+    assert landing.lacking([Span(EVENTS, "A", 0, 10)]) == []
+    assert landing.bookmarks([EVENTS])[EVENTS][0].checked_up_to == 10
+
+
+def test_a_sink_that_lost_the_partition_fills_nothing(landing: Landing, client: Client) -> None:
+    client.command("DETACH TABLE dead_rows_from_messages")
+    landing.insert(ten(0))
+    client.command("ATTACH TABLE dead_rows_from_messages")
+    Landing(client, "you", Window(100)).claim([EVENTS])
+    landing.fill("dead_rows", Span(EVENTS, "A", 0, 10))
+    assert count_in(client, "dead_rows") == 0
+
+
+def test_a_bookmark_never_goes_back_and_is_void_for_tables_that_were_made_again(
+    landing: Landing, client: Client
+) -> None:
+    landing.note_bookmarks({EVENTS: ("A", 10)})
+    landing.note_bookmarks({EVENTS: ("A", 40)})
+    landing.note_bookmarks({EVENTS: ("A", 30), TopicPartition("campaign.events", 1): ("A", 5)})
+    (mark,) = landing.bookmarks([EVENTS])[EVENTS]
+    assert (mark.log_id, mark.checked_up_to, mark.of_these_targets) == ("A", 40, 40)
+    client.command("DROP TABLE dead_rows")
+    mend_schema(client, SCHEMA_FOLDER)
+    later = Landing(client, "me", Window(100))
+    assert later.targets_id != landing.targets_id
+    (mark,) = later.bookmarks([EVENTS])[EVENTS]
+    assert (mark.checked_up_to, mark.of_these_targets) == (40, 10)
+
+
+def test_the_same_offsets_of_a_topic_that_was_made_again_are_other_records(landing: Landing, client: Client) -> None:
+    landing.insert(ten(0))
+    landing.insert(Batch(EVENTS.topic, 0, ten(0).records, NOW, 0, "B"))
+    assert (count_in(client), sum_of(client, "message_counts")) == (20, 20)
+    assert landing.lacking([Span(EVENTS, log_id, 0, 10) for log_id in ("A", "B")]) == []
+    assert landing.last_batches({EVENTS: 0})[EVENTS].keys() == {"A", "B"}
+
+
+def test_a_gap_that_is_written_twice_stands_in_the_ledger_once(landing: Landing, client: Client) -> None:
+    for _ in range(2):
+        landing.note_gaps([Gap(EVENTS, "A", "*", 3, None, "topic_made_again", "why")])
+    rows = client.query("SELECT _partition, first_offset, last_offset, detail FROM ledger_gaps FINAL").result_rows
+    assert rows == [(0, 3, None, "why")]
+
+
+def test_a_batch_is_read_back_as_it_was_sent(landing: Landing) -> None:
+    landing.insert(ten(20))
+    stored = last(landing, EVENTS, "A")
+    assert landing.read_back(EVENTS, stored).token == ten(20).token
+    assert landing.batch_at(EVENTS, "A", 20)[:3] == (20, 29, NOW)
+    (found,) = landing.batches_in([Span(EVENTS, "A", 20, 30)])[EVENTS]
+    assert (found.rows, found.sent) == (10, 10)
+
+
+def test_a_table_whose_rows_name_no_batch_is_told_to_be_unchecked(landing: Landing, client: Client) -> None:
+    assert landing.unchecked() == []
+    client.command(
+        "CREATE TABLE mine (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS non_replicated_deduplication_window = 9"
+    )
+    client.command("CREATE MATERIALIZED VIEW my_view TO mine AS SELECT _offset AS n FROM messages")
+    assert [name.partition(".")[2] for name in landing.unchecked()] == ["mine"]
+
+
+def test_rows_that_went_with_the_table_messages_are_known_to_be_lost(landing: Landing, client: Client) -> None:
+    landing.note_bookmarks({EVENTS: ("A", 10)})
+    landing.note_bookmarks({EVENTS: ("A", 40)})
+    client.command("DROP TABLE messages")
+    mend_schema(client, SCHEMA_FOLDER)
+    with pytest.raises(TablesChanged):
+        landing.mend_schema()
+    (mark,) = Landing(client, "me", Window(100)).bookmarks([EVENTS])[EVENTS]
+    assert (mark.began_at, mark.checked_up_to, mark.in_these_messages) == (10, 40, False)

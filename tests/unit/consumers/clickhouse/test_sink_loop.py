@@ -4,18 +4,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from consumers.clickhouse.batches import Limits
-from consumers.clickhouse.errors import LogTooShort, PartitionTaken, RecordsGone
+from consumers.clickhouse.errors import PartitionTaken
+from consumers.clickhouse.gaps import Bookmark, Lack, Span
 from consumers.clickhouse.metrics import SinkMetrics
 from consumers.clickhouse.sink import Options, Sink
-from tests.unit.consumers.clickhouse.fakes import FIRST, SECOND, FakeSource, FakeStore, records, stored
+from tests.unit.consumers.clickhouse.fakes import FIRST, SECOND, FakeCluster, FakeSource, FakeStore, records, stored
 
 pytestmark = pytest.mark.asyncio
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
 LIMITS = Limits(rows=10, size_bytes=100_000, after_seconds=0.01)
 
 
@@ -29,7 +32,8 @@ class World:
         self.ready = 0
         chosen = options or Options(limits=LIMITS, retry_after_seconds_most=0.01, stop_within_seconds=1.0)
         metrics = SinkMetrics(self.registry)
-        self.sink = Sink(self.source, self.store, ["campaign.events"], metrics, chosen, self.say_ready)
+        self.cluster = FakeCluster(self.source)
+        self.sink = Sink(self.source, self.cluster, self.store, ["campaign.events"], metrics, chosen, self.say_ready)
 
     def say_ready(self) -> None:
         self.ready += 1
@@ -120,7 +124,7 @@ async def test_the_partition_is_claimed_and_others_inserts_awaited_before_its_po
     here.store.orphans = 3
     async with here.running():
         await here.until(lambda: here.ready)
-    assert here.store.asked[:5] == ["claim", "running", "running", "running", "last"]
+    assert here.store.asked[:6] == ["claim", "running", "running", "running", "bookmarks", "last"]
 
 
 async def test_a_revoked_partition_is_let_go_of_only_when_its_insert_has_ended() -> None:
@@ -178,18 +182,6 @@ async def test_it_stops_in_time_though_the_store_is_away() -> None:
     assert not here.source.committed.get(FIRST, 0) > 25
 
 
-@pytest.mark.parametrize(
-    ("last", "begins", "error"), [(stored(0, 3), 9, RecordsGone), (stored(0, 100), 0, LogTooShort)]
-)
-async def test_a_gap_between_table_and_log_is_an_error_never_a_jump(last: object, begins: int, error: type) -> None:
-    here = world()
-    here.store.last = {FIRST: last}  # type: ignore[dict-item]
-    here.source.begins[FIRST] = begins
-    with pytest.raises(error, match=r"campaign\.events:0 is stored up to offset"):
-        await here.sink.run()
-    assert not here.store.sent
-
-
 async def test_a_refusal_that_repeating_does_not_help_ends_the_sink() -> None:
     here = world()
 
@@ -200,3 +192,130 @@ async def test_a_refusal_that_repeating_does_not_help_ends_the_sink() -> None:
     with pytest.raises(PartitionTaken):
         await asyncio.wait_for(here.sink.run(), 10)
     assert here.source.stopped
+
+
+def checking(**more: object) -> Options:
+    """Rounds without a pause between them."""
+    return Options(LIMITS, retry_after_seconds_most=0.01, stop_within_seconds=1.0, check_every_seconds=0.0, **more)  # type: ignore[arg-type]
+
+
+async def test_an_insert_that_succeeded_and_stored_nothing_is_found_and_read_again_from_kafka() -> None:
+    here = world(first=25, second=0, options=checking())
+    here.store.swallows = 2
+    async with here.running():
+        await here.until(lambda: sorted(here.store.offsets(FIRST)) == list(range(25)))
+        await here.until(lambda: here.store.marks[FIRST][0].checked_up_to == 25)
+    assert here.cluster.read_again
+    assert here.store.gaps == []
+    assert here.sample("soma_sink_filled_batches_total", target="messages")
+
+
+async def test_what_vanished_and_kafka_deleted_since_is_a_gap_with_its_offsets() -> None:
+    here = world(first=25, second=0, options=checking())
+    here.store.swallows = 1
+    here.source.begins[FIRST] = 4
+    here.source.log[FIRST] = here.source.log[FIRST][4:]
+    here.store.marks[FIRST] = [Bookmark("", 0, 0, NOW)]
+    async with here.running():
+        await here.until(lambda: here.store.marks[FIRST][0].checked_up_to == 25)
+    assert [(gap.first, gap.last, gap.cause) for gap in here.store.gaps] == [(0, 3, "deleted_before_read")]
+    assert sorted(here.store.offsets(FIRST)) == list(range(4, 25))
+    assert here.sample("soma_sink_gaps_total", target="messages", cause="deleted_before_read") == 1
+
+
+async def test_deletion_ahead_of_a_running_sink_is_a_gap_of_one_partition_and_stops_no_other() -> None:
+    here = world(first=10, second=7, options=checking())
+    async with here.running():
+        await here.until(lambda: here.has(FIRST, 10) and here.has(SECOND, 7))
+        here.source.begins[FIRST] = 40
+        here.source.log[FIRST] = records(40, 5)
+        here.source.log[SECOND] += records(7, 3)
+        await here.until(lambda: here.store.offsets(FIRST)[-1:] == [44] and here.has(SECOND, 10))
+        await here.until(lambda: here.store.gaps)
+        await here.until(lambda: here.store.marks[FIRST][0].checked_up_to == 45)
+    assert [gap[:6] for gap in here.store.gaps] == [(FIRST, "", "*", 10, 39, "deleted_before_read")]
+
+
+async def test_a_topic_made_again_under_a_running_sink_is_read_from_its_beginning() -> None:
+    here = world(first=10, second=0, options=checking())
+    here.cluster.ids["campaign.events"] = "A"
+    async with here.running():
+        await here.until(lambda: here.has(FIRST, 10))
+        here.source.log[FIRST] = records(0, 3)
+        here.cluster.ids["campaign.events"] = "B"
+        await here.until(lambda: here.store.offsets(FIRST) == [*range(10), *range(3)])
+    assert [token for token in here.store.batches if token.startswith("campaign.events:0")] == [
+        "campaign.events:0:0-9@A",
+        "campaign.events:0:0-2@B",
+    ]
+    gaps = [gap for gap in here.store.gaps if gap.partition == FIRST]
+    assert [(gap.log_id, gap.first, gap.last, gap.cause) for gap in gaps] == [("A", 10, None, "topic_made_again")]
+
+
+async def test_a_log_that_seems_to_end_too_early_is_believed_only_after_a_while() -> None:
+    here = world(first=10, second=0, options=checking(believe_after_seconds=5.0))
+    here.store.marks[FIRST] = [Bookmark("", 20, 20, NOW)]
+    async with here.running():
+        await here.until(lambda: "last" in here.store.asked)
+        here.source.log[FIRST] += records(10, 15)
+        await here.until(lambda: here.store.offsets(FIRST) == list(range(20, 25)))
+    assert here.store.gaps == []
+
+
+async def test_a_log_that_lost_its_end_goes_on_as_another_log() -> None:
+    here = world(first=10, second=0, options=checking(believe_after_seconds=0.0))
+    here.store.marks[FIRST] = [Bookmark("", 20, 20, NOW)]
+    async with here.running():
+        await here.until(lambda: here.ready)
+        here.source.log[FIRST] += records(10, 3)
+        await here.until(lambda: here.store.offsets(FIRST) == [10, 11, 12])
+    assert [gap[1:6] for gap in here.store.gaps] == [("", "*", 10, 19, "log_lost_its_end")]
+    assert "campaign.events:0:10-12@~1" in here.store.batches
+
+
+async def test_a_table_that_lacks_a_batch_is_filled_by_its_token_or_from_messages_where_that_is_forgotten() -> None:
+    here = world(first=10, second=0, options=checking())
+    async with here.running():
+        await here.until(lambda: here.has(FIRST, 10))
+        here.store.lacks = [Lack("dead_rows", FIRST, "", 0, 5, 0)]
+        here.source.log[FIRST] += records(10, 1)
+        await here.until(lambda: here.store.sent.count("campaign.events:0:0-9") == 2)
+        here.store.oldest_known = lambda: datetime(2099, 1, 1, tzinfo=UTC)  # type: ignore[method-assign]
+        here.store.lacks = [Lack("dead_rows", FIRST, "", 0, 5, 0), Lack("step_durations", FIRST, "", 0, 5, 4)]
+        here.source.log[FIRST] += records(11, 1)
+        await here.until(lambda: here.store.filled)
+    assert here.store.filled == [("dead_rows", Span(FIRST, "", 0, 10))]
+    assert here.store.sent.count("campaign.events:0:0-9") == 2
+    assert [gap[2:6] for gap in here.store.gaps] == [("step_durations", 0, 9, "rows_missing_in_batch")]
+
+
+async def test_offsets_without_records_behind_the_last_one_count_as_read() -> None:
+    here = world(first=10, second=0, options=checking())
+    async with here.running():
+        await here.until(lambda: here.has(FIRST, 10))
+        here.source.positions[FIRST] = 14
+        await here.until(lambda: here.store.marks[FIRST][0].checked_up_to == 14)
+        here.source.log[FIRST] += records(16, 2)
+        await here.until(lambda: "campaign.events:0:14-17" in here.store.batches)
+        await here.until(lambda: here.store.marks[FIRST][0].checked_up_to == 18)
+    assert not here.cluster.read_again
+
+
+async def test_a_partition_that_no_sink_reads_has_the_group_balanced_again() -> None:
+    here = world(options=checking())
+    async with here.running():
+        await here.until(lambda: here.ready)
+        assert here.cluster.joined_again == 0
+        here.cluster.lacking = (TopicPartition("new.events", 0),)
+        await here.until(lambda: here.cluster.joined_again)
+        assert here.sample("soma_sink_unread_partitions") == 1
+
+
+async def test_while_batches_are_missing_the_bookmark_stays_before_them() -> None:
+    here = world(first=25, second=0, options=checking())
+    here.store.swallows = 10_000
+    async with here.running():
+        await here.until(lambda: len(here.cluster.read_again) > 3)
+        assert here.store.marks[FIRST][0].checked_up_to == 0
+        here.store.swallows = 0
+        await here.until(lambda: sorted(here.store.offsets(FIRST)) == list(range(25)))
