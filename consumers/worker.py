@@ -50,11 +50,11 @@ STUCK_EXIT_CODE = 70
 
 
 def roles(
-    kind: SagaKind, settings: Settings, host: Host, breakers: dict[str, Breaker], figures: ItemFigures
+    kind: SagaKind, settings: Settings, host: Host, breakers: dict[type, Breaker], figures: ItemFigures
 ) -> list[Role]:
     """Every participant of a saga kind, ready to be started; connects to nothing."""
     graph, topics = kind.graph, kind.graph.schema.topics
-    ports, made = guarded(kind.adapters(settings), host.clock)
+    ports, made = guarded(kind.adapters(settings), host.clock, breakers)
     breakers.update(made)
     caller = Caller(graph, ports, host.clock, figures.blocked)
     found: list[Role] = []
@@ -109,7 +109,8 @@ class Worker:
     ) -> None:
         self._settings, self._kinds = settings, kinds
         self._member = member or f"{socket.gethostname()}-{os.getpid()}"
-        self.bulkheads = Bulkheads(settings.bulkheads, time.monotonic)
+        self.breakers: dict[type, Breaker] = {}
+        self.bulkheads = Bulkheads(settings.bulkheads, time.monotonic, self.breakers)
         clock = BrokerClock()
         self.host = Host(
             uuid.uuid4().hex,
@@ -119,7 +120,6 @@ class Worker:
             monotonic=clock.monotonic,
             observe=clock.observe,
         )
-        self.breakers: dict[str, Breaker] = {}
         self.registry = CollectorRegistry()
         figures = ItemFigures(self.registry)
         wanted = set(only)
@@ -128,10 +128,11 @@ class Worker:
             unknown, there = ", ".join(sorted(wanted - known)), ", ".join(sorted(known))
             raise ValueError(f"no such participant: {unknown}; there are {there}")
         every = [role for kind in kinds for role in roles(kind, settings, self.host, self.breakers, figures)]
-        if settings.bulkheads.keys() - self.breakers.keys():
+        dependencies = {port.__name__ for port in self.breakers}
+        if settings.bulkheads.keys() - dependencies:
             unknown, there = (
-                ", ".join(sorted(settings.bulkheads.keys() - self.breakers.keys())),
-                ", ".join(sorted(self.breakers)),
+                ", ".join(sorted(settings.bulkheads.keys() - dependencies)),
+                ", ".join(sorted(dependencies)),
             )
             raise ValueError(f"SOMA_BULKHEADS: no such dependency: {unknown}; there are {there}")
         self._roles = [role for role in every if not wanted or role.name in wanted]

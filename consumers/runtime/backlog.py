@@ -1,49 +1,101 @@
-"""PURE: how much of what a lane holds waits to be started, in bytes; by that it takes more from Kafka, or does not."""
+"""PURE: what could start without further input, how much it is, and what keeps it from starting.
 
-from collections.abc import Callable
+What waits for a timer, a person, an event or a read barrier is not here. What is here counts, in encoded bytes, unless
+its step is paused or its dependency's circuit breaker is open: then only a person or the dependency can let it go on.
+A lane reads less while too much counts, so nothing may count that needs further input, or waits without end.
+"""
 
-from consumers.runtime.journal import Item, Journal
+from collections.abc import Callable, Iterator
 
-# What an item, its journal and its decoded message cost beside the message's body, roughly.
-ITEM_BYTES = 4_000
+from consumers.runtime.finishing import Blocked
+from consumers.runtime.journal import Item
+from consumers.runtime.memory import UNLIMITED, Room
+from consumers.runtime.timers import Mark
+from consumers.runtime.turns import Turns
+from consumers.runtime.view import View
+
+# What an item costs beside its messages while its journal is kept encoded: its ids, its mark and its place, roughly.
+ITEM_BYTES = 1_000
+TOLD_AT_ONCE = 100
 
 
 class Backlog:
-    """Kept saga by saga. `is_paused` tells whether the step of that name is: what it holds is not counted.
+    """The fair queue of one lane. `is_paused` tells whether the step of that name is.
 
-    That a paused step goes on must be heard first, and a full lane would not hear it.
+    `look` must be called before the others, with the room at that moment.
     """
 
-    def __init__(self, is_paused: Callable[[str], bool]) -> None:
-        self._is_paused = is_paused
-        self._by_saga: dict[str, int] = {}
-        self._waiting_bytes = self._fresh_bytes = 0
+    def __init__(self, view: View, is_paused: Callable[[str], bool]) -> None:
+        self._view, self._is_paused = view, is_paused
+        self._turns = Turns()
+        self._room: Room = UNLIMITED
+        self._fresh_bytes = 0
+        self._down: dict[str, Blocked] = {}
+        self._has_queue = False
+        self._now = 0.0
 
     @property
     def size_bytes(self) -> int:
-        """All of it."""
-        return self._waiting_bytes + self._fresh_bytes
-
-    def __contains__(self, saga_id: str) -> bool:
-        """Whether something of the saga is counted."""
-        return saga_id in self._by_saga
+        """All that could start without further input, in encoded bytes."""
+        return self._fresh_bytes + sum(
+            self._turns.size_bytes(step)
+            for step in self._turns.steps()
+            if step not in self._down and not self._is_paused(step)
+        )
 
     def heard(self, body_bytes: int) -> None:
-        """Something was heard, and nobody has looked yet for what may start."""
+        """An event was applied that may let something start; it counts until the next `look`."""
         self._fresh_bytes += ITEM_BYTES + body_bytes
 
-    def looked(self) -> None:
-        """Somebody has: what waits is weighed."""
-        self._fresh_bytes = 0
+    def look(self, now: float, room: Room) -> None:
+        """Find out which of the waiting steps have room, and which have a dependency that is down."""
+        self._now, self._room, self._fresh_bytes = now, room, 0
+        self._down = {step: down for step in self._turns.steps() if (down := self._down_for(step)) is not None}
+        self._has_queue = any(self._has_room(step) for step in self._turns.steps())
 
-    def weigh(self, journal: Journal) -> None:
-        """Count what waits to be started, and will be without anything further being heard."""
-        weight = sum(ITEM_BYTES + len(item.message.body) for item in journal.items.values() if self._is_coming(item))
-        before = self._by_saga.pop(journal.saga_id, 0)
-        if weight:
-            self._by_saga[journal.saga_id] = weight
-        self._waiting_bytes += weight - before
+    def lets_in(self, step: str) -> bool:
+        """Whether an item of the step may start at once: it has room, and passes no item that could start as well."""
+        return not self._has_queue and step not in self._turns.steps() and self._has_room(step)
 
-    def _is_coming(self, item: Item) -> bool:
-        is_coming = item.state in ("ready", "delayed") or (item.state == "waiting" and item.due is not None)
-        return is_coming and not self._is_paused(item.step)
+    def put(self, item: Item, tenant: str, mark: Mark) -> None:
+        """Let the item wait for its turn."""
+        if item.step not in self._down:
+            down = self._down_for(item.step)
+            if down is not None:
+                self._down[item.step] = down
+        legs_bytes = sum(len(fact.body) for fact in item.legs.values())
+        self._turns.put(item.step, tenant, mark, ITEM_BYTES + len(item.message.body) + legs_bytes)
+
+    def take(self) -> Mark | None:
+        """The item whose turn it is, or None where no step has room."""
+        return self._turns.take(self._has_room) if self._turns else None
+
+    def untold(self) -> Iterator[tuple[Mark, Blocked]]:
+        """Some of the items that wait for a dependency that is down, each once, with what its saga is to be told."""
+        for step, down in self._down.items():
+            if not self._is_paused(step):
+                for mark in self._turns.untold(step, TOLD_AT_ONCE):
+                    yield mark, down
+
+    def is_held_back(self) -> bool:
+        """Whether something could start or be told soon, without being woken by a timer or an input."""
+        return any(
+            step not in self._down or self._down[step].until <= self._now or self._turns.has_untold(step)
+            for step in self._turns.steps()
+            if not self._is_paused(step)
+        )
+
+    def next_probe(self) -> float | None:
+        """When the next dependency that is down may be probed, if that is later than the last `look`."""
+        moments = [down.until for step, down in self._down.items() if not self._is_paused(step)]
+        return min((until for until in moments if until > self._now), default=None)
+
+    def _has_room(self, step: str) -> bool:
+        if self._is_paused(step):
+            return False
+        owner = self._view.owner(step)
+        return owner is None or self._room.has_room(owner)
+
+    def _down_for(self, step: str) -> Blocked | None:
+        owner = self._view.owner(step)
+        return None if owner is None else self._room.down(owner)

@@ -5,25 +5,27 @@ from collections.abc import Iterator
 
 from consumers.runtime.timers import Mark
 
+Ends = dict[str, int]
+
 
 class Barriers:
     """Items that need one are asked for, get the ends of the inputs as their mark, and pass when these are heard."""
 
     def __init__(self) -> None:
         self._unmarked: dict[Mark, None] = {}
-        self._asked: set[Mark] = set()
-        self._marked: deque[tuple[dict[str, int], list[Mark]]] = deque()
+        self._asked: dict[Mark, tuple[str, ...]] = {}
+        self._marked: dict[tuple[str, ...], deque[tuple[Ends, list[Mark]]]] = {}
         self._passed: dict[str, set[str]] = {}
 
-    def ask(self, mark: Mark) -> None:
-        """The item needs a barrier; asking again changes nothing."""
+    def ask(self, mark: Mark, inputs: tuple[str, ...]) -> None:
+        """The item must not start before these inputs are read to their end; asking again changes nothing."""
         if mark not in self._asked:
-            self._asked.add(mark)
+            self._asked[mark] = inputs
             self._unmarked[mark] = None
 
     def waive(self, mark: Mark) -> None:
         """The item needs none: it passes at once."""
-        self._asked.add(mark)
+        self._asked[mark] = ()
         self._passed.setdefault(mark[0], set()).add(mark[1])
 
     def unmarked(self) -> list[Mark]:
@@ -34,16 +36,22 @@ class Barriers:
         self._unmarked.clear()
         return marks
 
-    def mark(self, marks: list[Mark], ends: dict[str, int]) -> None:
-        """These items pass once the inputs are heard up to `ends`."""
-        self._marked.append((ends, marks))
+    def mark(self, marks: list[Mark], ends: Ends) -> None:
+        """These items pass once their inputs are heard up to `ends`."""
+        by_inputs: dict[tuple[str, ...], list[Mark]] = {}
+        for mark in marks:
+            by_inputs.setdefault(self._asked.get(mark, tuple(ends)), []).append(mark)
+        for inputs, found in by_inputs.items():
+            needed = {topic: ends[topic] for topic in inputs}
+            self._marked.setdefault(inputs, deque()).append((needed, found))
 
     def reached(self, positions: dict[str, int]) -> Iterator[str]:
         """The inputs are heard up to here; gives the ids of the sagas of which an item has passed."""
-        while self._marked and all(positions.get(topic, 0) >= end for topic, end in self._marked[0][0].items()):
-            for saga_id, item_id in self._marked.popleft()[1]:
-                self._passed.setdefault(saga_id, set()).add(item_id)
-                yield saga_id
+        for marked in self._marked.values():
+            while marked and all(positions.get(topic, 0) >= end for topic, end in marked[0][0].items()):
+                for saga_id, item_id in marked.popleft()[1]:
+                    self._passed.setdefault(saga_id, set()).add(item_id)
+                    yield saga_id
 
     def passed(self, saga_id: str) -> set[str]:
         """The items of the saga that have passed and not started since."""
@@ -51,7 +59,7 @@ class Barriers:
 
     def used(self, mark: Mark) -> None:
         """The item starts; should it wait again, it needs another barrier."""
-        self._asked.discard(mark)
+        self._asked.pop(mark, None)
         passed = self._passed.get(mark[0])
         if passed is not None:
             passed.discard(mark[1])
@@ -60,4 +68,4 @@ class Barriers:
 
     def is_waiting(self) -> bool:
         """Whether an item waits for its mark to be reached."""
-        return bool(self._marked)
+        return any(self._marked.values())

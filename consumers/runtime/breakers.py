@@ -1,17 +1,19 @@
 """A breaker around every port: after a row of failures it is not called for a while, then one probe at a time.
 
 pybreaker counts and keeps the state; the time is ours, so that it can be simulated. An item that meets an open breaker
-waits, and spends nothing of its budget.
+waits, and spends nothing of its budget. `Bulkheads` asks `admits` before an item starts, so that a step is not called
+only to be refused; a step that is called all the same is refused by `calling`.
 """
 
 import asyncio
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import pybreaker
 
+from consumers.runtime.finishing import Blocked
 from consumers.runtime.steps import Declined
 from consumers.runtime.transport import Clock
 from producers.errors import DependencyDown
@@ -24,23 +26,43 @@ ERROR_CHARACTERS_MAX = 200
 class Breaker:
     """One dependency's breaker. Not shared between workers: each finds out for itself.
 
-    `passed_over` asks the dependency's adapter how much it leaves out because it cannot be read.
+    `is_open`: calls are kept away just now. `passed_over` asks the dependency's adapter how much it leaves out because
+    it cannot be read.
     """
 
     def __init__(self, dependency: str, clock: Clock, passed_over: Callable[[], int] = lambda: 0) -> None:
         self.dependency, self.passed_over, self._clock = dependency, passed_over, clock
+        self.is_open = False
         self._retry_at = 0.0
         self._opened_by = ""
         self._probing = False
+        self._entered_at = float("-inf")
         # Its own reopening by wall clock never comes about: `calling` decides when a probe is due.
         self._state = pybreaker.CircuitBreaker(
             FAILURES_IN_A_ROW, reset_timeout=10**9, exclude=[Declined], name=dependency
         )
 
-    @property
-    def is_open(self) -> bool:
-        """Whether calls are kept away just now."""
-        return self._state.current_state != pybreaker.STATE_CLOSED
+    def admits(self) -> bool:
+        """Whether an item may start that is going to call: always while closed, then one at a time as a probe."""
+        if not self.is_open:
+            return True
+        now = self._clock()
+        # An item that was admitted may call another port first, or not call this one at all.
+        return now >= self._retry_at and not self._probing and now >= self._entered_at + OPEN_SECONDS
+
+    def enter(self) -> None:
+        """An item that may call starts: while the breaker is open it is the probe."""
+        if self.is_open:
+            self._entered_at = self._clock()
+
+    def all_left(self) -> None:
+        """No item that may call is under way: another one may be the probe."""
+        self._entered_at = float("-inf")
+
+    def blocked(self) -> Blocked:
+        """What an item waits for while the breaker is open, and when the next probe may be made."""
+        down = DependencyDown(self.dependency, self._retry_at, self._opened_by)
+        return Blocked(str(down), down.retry_at)
 
     async def calling(self, function: Callable[..., Awaitable[Any]], *args: Any, **named: Any) -> Any:
         """Call the port's method, or raise `DependencyDown` at once while the breaker is open."""
@@ -60,7 +82,8 @@ class Breaker:
             self._note(error)
             raise
         finally:
-            self._probing = self._probing and not is_probe
+            if is_probe:
+                self._probing, self._entered_at = False, float("-inf")
         self._note(None)
         return result
 
@@ -80,6 +103,8 @@ class Breaker:
             return
         else:
             self._opened_by = ""
+        finally:
+            self.is_open = self._state.current_state != pybreaker.STATE_CLOSED
 
 
 def _in_words(error: Exception | None) -> str:
@@ -102,10 +127,12 @@ class GuardedPort:
         return functools.partial(self._breaker.calling, found)
 
 
-def guarded(ports: dict[type, object], clock: Clock) -> tuple[dict[type, object], dict[str, Breaker]]:
-    """Every port behind a breaker of its own, and the breakers by dependency."""
+def guarded(
+    ports: dict[type, object], clock: Clock, known: Mapping[type, Breaker] | None = None
+) -> tuple[dict[type, object], dict[type, Breaker]]:
+    """Every port behind a breaker of its own, and the breakers by port; a port that has a `known` one keeps it."""
     breakers = {
-        kind.__name__: Breaker(kind.__name__, clock, getattr(port, "passed_over", lambda: 0))
+        kind: (known or {}).get(kind) or Breaker(kind.__name__, clock, getattr(port, "passed_over", lambda: 0))
         for kind, port in ports.items()
     }
-    return {kind: GuardedPort(port, breakers[kind.__name__]) for kind, port in ports.items()}, breakers
+    return {kind: GuardedPort(port, breakers[kind]) for kind, port in ports.items()}, breakers

@@ -1,5 +1,7 @@
 """Bulkheads: how much may be under way at each dependency, in the whole worker. One that is slow sinks no other.
 
+A dependency whose circuit breaker is open has no room, except for one probe at a time.
+
 An item enters all its step's dependencies before it starts, so one that finds no room waits among those that have not
 begun: it holds no place of the lane, spends nothing of its timeout, and other steps pass it by.
 """
@@ -7,6 +9,8 @@ begun: it holds no place of the lane, spends nothing of its timeout, and other s
 from collections import defaultdict
 from collections.abc import Mapping
 
+from consumers.runtime.breakers import Breaker
+from consumers.runtime.finishing import Blocked
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.memory import Room
 from consumers.runtime.transport import Clock
@@ -16,26 +20,41 @@ DEFAULT = Bulkhead()
 
 
 class Bulkheads(Room):
-    """`limits` by the name of the port; a port without any has the default ones. Times are of `clock`, in seconds."""
+    """`limits` by the name of the port; a port without any has the default ones. `breakers` by port.
 
-    def __init__(self, limits: Mapping[str, Bulkhead], clock: Clock) -> None:
-        self._limits, self._clock = limits, clock
+    Times are of `clock`, in seconds.
+    """
+
+    def __init__(
+        self, limits: Mapping[str, Bulkhead], clock: Clock, breakers: Mapping[type, Breaker] | None = None
+    ) -> None:
+        self._limits, self._clock, self._breakers = limits, clock, {} if breakers is None else breakers
         self.running: dict[str, int] = defaultdict(int)
         self._free_at: dict[str, float] = defaultdict(float)
 
     def has_room(self, owner: Step | Undo) -> bool:
-        return all(self._is_free(port.__name__) for _, port in owner.signature.ports)
+        return all(self._is_free(port) for _, port in owner.signature.ports)
 
-    def _is_free(self, dependency: str) -> bool:
+    def _is_free(self, port: type) -> bool:
+        dependency, breaker = port.__name__, self._breakers.get(port)
         limit = self._limits.get(dependency, DEFAULT)
-        if self.running[dependency] >= limit.concurrent:
+        if self.running[dependency] >= limit.concurrent or (breaker is not None and not breaker.admits()):
             return False
         return limit.per_second is None or self._free_at[dependency] <= self._clock()
 
+    def down(self, owner: Step | Undo) -> Blocked | None:
+        for _, port in owner.signature.ports:
+            breaker = self._breakers.get(port)
+            if breaker is not None and breaker.is_open:
+                return breaker.blocked()
+        return None
+
     def enter(self, owner: Step | Undo) -> None:
         for _, port in owner.signature.ports:
-            dependency = port.__name__
+            dependency, breaker = port.__name__, self._breakers.get(port)
             self.running[dependency] += 1
+            if breaker is not None:
+                breaker.enter()
             per_second = self._limits.get(dependency, DEFAULT).per_second
             if per_second is not None:
                 # A bucket one second deep: what was not used of the last second may be used at once, and no more.
@@ -45,4 +64,7 @@ class Bulkheads(Room):
 
     def leave(self, owner: Step | Undo) -> None:
         for _, port in owner.signature.ports:
-            self.running[port.__name__] -= 1
+            dependency, breaker = port.__name__, self._breakers.get(port)
+            self.running[dependency] -= 1
+            if breaker is not None and not self.running[dependency]:
+                breaker.all_left()

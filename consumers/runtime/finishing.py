@@ -146,6 +146,14 @@ def _delay(
     return [step_delayed(journal, view, item, due)] if is_news else []
 
 
+def delayed_by(journal: Journal, view: View, item: Item, down: Blocked, now: float) -> list[Utterance]:
+    """The item may start, but a dependency is down: returns what its saga is told, once. The item stays as it is."""
+    if item.told == down.cause or not is_due(item, now) or (journal.is_failing and not item.undoes):
+        return []
+    item.cause = item.told = down.cause
+    return [step_delayed(journal, view, item, max(down.until, now))]
+
+
 def note_answered(journal: Journal, item: Item, now: float) -> None:
     """The command is answered; published again, it gets no other answer."""
     journal.answered_at = now

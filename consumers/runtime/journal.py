@@ -156,6 +156,11 @@ def decoded(encoded: bytes) -> Journal:
     return journal
 
 
+def dues_of(journal: Journal) -> dict[str, float]:
+    """When each item that waits for a time is due, by its id."""
+    return {item.id: item.due for item in journal.items.values() if item.due is not None}
+
+
 def fact_id(saga_id: str, wire_type: str, source: str, causation: str) -> str:
     """The id of what is said: the same in every life of the speaker, so that saying it twice would show."""
     return _digest(saga_id, wire_type, source, causation)

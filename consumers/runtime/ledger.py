@@ -5,15 +5,27 @@ It knows the wire, but neither Kafka nor a clock: `now` is always given. `lane.p
 
 import logging
 from collections.abc import Iterable
+from itertools import islice
 
 from consumers.runtime import dead_letters
 from consumers.runtime.backlog import Backlog
 from consumers.runtime.barriers import Barriers
-from consumers.runtime.finishing import Broke, Outcome, Spoke, finish, is_due, needs_barrier, note_answered, startable
+from consumers.runtime.finishing import (
+    Blocked,
+    Broke,
+    Outcome,
+    Spoke,
+    delayed_by,
+    finish,
+    is_due,
+    needs_barrier,
+    note_answered,
+    startable,
+)
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import command_in, event_in, journal_for, misplaced, of_bearable_size
-from consumers.runtime.journal import Fact, Item, Journal
+from consumers.runtime.journal import Fact, Item, Journal, dues_of
 from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
 from consumers.runtime.limits import bytes_of, bytes_once, full_of_commands, full_of_events
@@ -23,7 +35,6 @@ from consumers.runtime.quarantine import ENGINE_FAULT, Attempt, CountFault, Faul
 from consumers.runtime.speaking import fitting, outgoing
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
-from consumers.runtime.turns import Turns
 from consumers.runtime.utterances import Failure, Utterance, command_refused, compensation_stuck, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
@@ -37,9 +48,12 @@ log = logging.getLogger(__name__)
 # A repeated command must not start a saga anew that ended within the year.
 CLOSED_RETENTION_SECONDS = 365 * 86_400.0
 
+# Ten thousand timers may come due at once; a lane does other things in between.
+LOOKED_AT_ONCE = 2_000
+
 
 class Ledger(Memory):
-    """All journals of one participant's partition. From `decoded_most` on, those that are idle are kept encoded."""
+    """All journals of one participant's partition. From `decoded_most` on, those of which nothing runs are encoded."""
 
     def __init__(
         self,
@@ -60,11 +74,11 @@ class Ledger(Memory):
         self._outgoing: list[Outgoing] = []
         self._timers = Timers()
         self._barriers = Barriers()
-        self._turns = Turns()
         self._suspects = Suspects(self._item)
         self._pauses = Pauses()
         self._decoded: dict[str, Message] = {}
-        self._backlog = Backlog(self._is_paused)
+        self._backlog = Backlog(view, self._is_paused)
+        self._to_visit: dict[str, None] = {}
         self._condemned: dict[Mark, str] = {}
 
     @property
@@ -73,7 +87,8 @@ class Ledger(Memory):
 
     @property
     def deferrable(self) -> tuple[str, ...]:
-        # The door waits to hear its own last word before it goes on; it must go on hearing events.
+        # The door waits to hear its own last word before it goes on; it must go on hearing events. What waits for a
+        # command (an approval, a cancel) does not count in the backlog, so it cannot keep that command from being read.
         return (self.topics.commands,) if self.view.is_door else (self.topics.events,)
 
     def ignores(self, headers: Headers) -> bool:
@@ -81,16 +96,29 @@ class Ledger(Memory):
         return type_in_place(headers) in self.view.of_no_interest and is_each_once(headers)
 
     def load(self, key: str, value: bytes | None) -> None:
-        self._kept.load(key, value)
+        journal = self._kept.load(key, value)
+        dues = dues_of(journal) if journal else {}
+        self._timers.keep(key, dues)
+        self._to_visit.pop(key, None)
+        states = {item.state for item in journal.items.values()} if journal else set()
+        if journal is not None and (journal.is_failing or states & {"ready", "running"}):
+            self._to_visit[key] = None
 
     def reopen(self, ending: Ending, now: float) -> None:
         """Called once, after all is loaded: what the former life was running will run again."""
-        for journal in list(self.journals.values()):
+        # What waits for a time to come changes nothing now, and is not even decoded.
+        is_unclean = ending != "clean"
+        to_visit = self._to_visit | dict.fromkeys(mark[0] for mark in self._timers.due(now) if is_unclean)
+        self._to_visit = {}
+        for saga_id in to_visit:
+            journal = self._kept.find(saga_id)
+            if journal is None:
+                continue
             with self._attempt("reopen", journal):
                 if assume_begun(journal, self.view, ending, now):
-                    self._kept.touch(journal.saga_id)
-                if journal.items or journal.is_failing:
-                    self._follow(journal, settle(journal, self.view, now), now, touch=False)
+                    self._kept.touch(journal)
+                # Settling may change it; what is only to be looked at stays encoded.
+                self._follow(journal, settle(journal, self.view, now), now, touch=journal.is_failing)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
@@ -159,21 +187,19 @@ class Ledger(Memory):
         utterances = hear(journal, self.view, fact, message)
         if journal.is_void() and saga_id not in self.journals:
             return
-        self.journals[saga_id] = journal
         if ending != "clean":
             for item in journal.items.values():
                 if item.state == "ready" and item.id not in ready and not item.undoes:
                     mark_begun(item, self.view, ending, now)
         self._decoded[fact.id] = message
         self._follow(journal, utterances, now)
-        if journal.items:
+        if any(item.state == "ready" for item in journal.items.values()):
             self._backlog.heard(len(fact.body))
 
     def _hold(self, journal: Journal, fact: Fact, message: Message, error: Exception, now: float) -> None:
         """The event could not be applied: hold the saga here, visibly."""
         with self._attempt("hold", journal):
             utterances = hold(journal, self.view, fact, message, error)
-            self.journals[journal.saga_id] = journal
             self._follow(journal, utterances, now)
 
     def _hear_command(self, record: Record, now: float, ending: Ending) -> None:
@@ -199,45 +225,41 @@ class Ledger(Memory):
             elif step is not None and step.opens and journal.is_void():
                 # This lane alone opens sagas, and its journals know every opening it has said: there is none to hear.
                 self._barriers.waive((heard.saga_id, item.id))
-            self.journals[heard.saga_id] = journal
             if not full:
                 journal.items[item.id] = item
                 self._decoded[heard.id] = message
                 self._kept.sizes.add(heard.saga_id, bytes_once(fact))
             self._follow(journal, [command_refused(journal, item, full)] if full else (), now)
-            # It waits for its barrier, and whoever publishes does not wait for it.
-            self._backlog.weigh(journal)
         if attempt.error is not None:
             self.refuse(record, words_of(attempt.error), now)
 
     def _resume_step(self, resumed: StepResumed) -> None:
         if resumed.participant == self.view.participant:
             self._pauses.resume(self.view.name_of(resumed.step))
-            self._weigh_all()
+
+    def journal(self, saga_id: str) -> Journal | None:
+        """What is remembered of the saga; not to be changed."""
+        return self._kept.find(saga_id)
 
     def _journal_for(self, heard: Heard) -> Journal:
         return self._kept.find(heard.saga_id) or journal_for(heard)
 
     def _item(self, mark: Mark) -> Item | None:
-        journal = self.journals.get(mark[0])
+        journal = self._kept.find(mark[0])
         return journal.items.get(mark[1]) if journal else None
-
-    def _due_of(self, mark: Mark) -> float | None:
-        item = self._item(mark)
-        return item.due if item else None
 
     def fire(self, now: float) -> None:
         self._kept.forget(now - CLOSED_RETENTION_SECONDS)
-        self._timers.thin(self._due_of)
-        for mark in self._timers.fired(now):
+        for mark in islice(self._timers.fired(now), LOOKED_AT_ONCE):
             item = self._item(mark)
             if item is not None and is_due(item, now):
                 if needs_barrier(item):
-                    self._barriers.ask(mark)
+                    self._ask_barrier(mark, item)
                 self._hot[mark[0]] = None
 
     def next_due(self) -> float | None:
-        return self._timers.next_due()
+        moments = (self._timers.next_due(), self._backlog.next_probe())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def unmarked(self) -> list[Mark]:
         return self._barriers.unmarked()
@@ -252,29 +274,27 @@ class Ledger(Memory):
     def startable(self, now: float, most: int, room: Room = UNLIMITED) -> list[Work]:
         """At most `most` items to start now; each is running, and has its place in `room`, until `finish`."""
         works: list[Work] = []
-        hot, self._hot = self._hot, {}
-        self._backlog.looked()
-        for saga_id in hot:
-            journal = self.journals.get(saga_id)
+        self._backlog.look(now, room)
+        for saga_id in list(islice(self._hot, LOOKED_AT_ONCE)):
+            del self._hot[saga_id]
+            journal = self._kept.find(saga_id)
             if journal is None:
                 continue
             for item in self._startable(journal, now):
-                if len(works) < most and not self._turns and self._has_room(item.step, room):
+                if len(works) < most and self._backlog.lets_in(item.step):
                     self._begin(journal, item, now, room, works)
                 else:
-                    self._turns.put(item.step, journal.tenant, (saga_id, item.id))
-                    self._backlog.weigh(journal)
+                    self._backlog.put(item, journal.tenant, (saga_id, item.id))
             # The clock may have gone back since a timer fired.
             self._schedule(journal, later_than=now)
-        while self._turns and len(works) < most:
-            turn = self._turns.take(lambda step: self._has_room(step, room))
-            if turn is None:
-                break
+        for mark, down in self._backlog.untold():
+            self._tell(mark, down, now)
+        while len(works) < most and (turn := self._backlog.take()) is not None:
             self._take_turn(turn, now, room, works)
         return works
 
     def _take_turn(self, mark: Mark, now: float, room: Room, works: list[Work]) -> None:
-        journal = self.journals.get(mark[0])
+        journal = self._kept.find(mark[0])
         if journal is None:
             return
         for item in self._startable(journal, now):
@@ -282,6 +302,14 @@ class Ledger(Memory):
                 self._begin(journal, item, now, room, works)
                 return
         self._schedule(journal, later_than=now)
+
+    def _tell(self, mark: Mark, down: Blocked, now: float) -> None:
+        """Say what the item waits for; it has its turn all the same, once the dependency is there again."""
+        journal = self._kept.find(mark[0])
+        item = journal.items.get(mark[1]) if journal else None
+        if journal is not None and item is not None:
+            with self._attempt("tell", journal):
+                self._say(journal, delayed_by(journal, self.view, item, down, now), now)
 
     def _startable(self, journal: Journal, now: float) -> list[Item]:
         try:
@@ -304,13 +332,7 @@ class Ledger(Memory):
         )
 
     def is_held_back(self) -> bool:
-        return any(not self._is_paused(step) for step in self._turns.steps())
-
-    def _has_room(self, name: str, room: Room) -> bool:
-        if self._is_paused(name):
-            return False
-        owner = self.view.owner(name)
-        return owner is None or room.has_room(owner)
+        return bool(self._hot) or self._backlog.is_held_back()
 
     def _is_paused(self, name: str) -> bool:
         return bool(self._pauses.causes) and self.view.name_of(name) in self._pauses.causes
@@ -320,7 +342,6 @@ class Ledger(Memory):
         if journal.items.get(item.id) is not item:
             return
         if item.suspect and not self._suspects.may_start((journal.saga_id, item.id)):
-            self._backlog.weigh(journal)
             return
         # Only an item that has started can be the cause of the next crash.
         item.on_trial, item.is_alone = item.suspect, self._suspects.is_alone((journal.saga_id, item.id))
@@ -332,13 +353,11 @@ class Ledger(Memory):
             self._faults.note("start", journal.saga_id, error)
             outcome = Broke(ENGINE_FAULT, words_of(error), permanent=True)
         item.state, item.due, item.started_at = "running", None, now
-        self._kept.touch(journal.saga_id)
+        self._kept.touch(journal)
         if outcome is not None:
             self._finish(journal, item, outcome, now)
         elif owner is not None:
             room.enter(owner)
-            if journal.saga_id in self._backlog:
-                self._backlog.weigh(journal)
             works.append(Work(journal, item, owner, self._decoded.get(item.message.id)))
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
@@ -366,7 +385,7 @@ class Ledger(Memory):
         item.state, item.due, item.cause = "stuck", None, cause
         failure = Failure(item, ENGINE_FAULT, cause)
         self._outgoing.append(dead_letters.failed(failure, self.view, journal.saga_id, self.partition, now))
-        self._kept.touch(journal.saga_id)
+        self._kept.touch(journal)
         with self._attempt("tell", journal):
             self._follow(journal, [compensation_stuck(journal, self.view, item, cause)], now)
 
@@ -384,39 +403,35 @@ class Ledger(Memory):
             if cause:
                 log.error("ledger.step_paused", extra={"step": name, "saga_id": journal.saga_id, "cause": cause})
                 self._follow(journal, [step_paused(journal, self.view, item, name, cause)], now)
-                self._weigh_all()
 
     def _follow(self, journal: Journal, utterances: Iterable[Utterance], now: float, touch: bool = True) -> None:
         """After every change of a journal: say what is to be said, and see to its timers."""
-        saga_id = journal.saga_id
-        for utterance in utterances:
-            touch = True
-            self._outgoing += outgoing(journal, self.view, self.partition, utterance, now)
         if touch:
-            self._kept.touch(saga_id)
-        is_waiting = saga_id in self._backlog
+            self._kept.touch(journal)
+        self._say(journal, utterances, now)
+        saga_id, dues = journal.saga_id, dues_of(journal)
+        if dues or saga_id in self._timers:
+            self._timers.keep(saga_id, dues)
         if journal.items:
             self._hot[saga_id] = None
             for item in journal.items.values():
-                if item.due is not None:
-                    is_waiting = True
-                    self._timers.set(item.due, (saga_id, item.id))
-                elif item.command and item.state == "ready":
-                    self._barriers.ask((saga_id, item.id))
-        if is_waiting:
-            self._backlog.weigh(journal)
+                if item.command and item.state == "ready":
+                    self._ask_barrier((saga_id, item.id), item)
+
+    def _ask_barrier(self, mark: Mark, item: Item) -> None:
+        # Commands that came before a deadline beat it. Those that came after a command may be left unread.
+        self._barriers.ask(mark, (self.topics.events,) if item.command else self.inputs)
+
+    def _say(self, journal: Journal, utterances: Iterable[Utterance], now: float) -> None:
+        for utterance in utterances:
+            self._kept.touch(journal)
+            self._outgoing += outgoing(journal, self.view, self.partition, utterance, now)
 
     def _schedule(self, journal: Journal, later_than: float) -> None:
         """See that every item that waits for a time later than this one has its timer."""
-        for item in journal.items.values():
-            if item.due is not None and item.due > later_than:
-                self._timers.set(item.due, (journal.saga_id, item.id))
-
-    def _weigh_all(self) -> None:
-        """A step was paused or goes on: what it holds counts otherwise now."""
-        for journal in self.journals.values():
-            if journal.items:
-                self._backlog.weigh(journal)
+        for item_id, due in dues_of(journal).items():
+            if due > later_than:
+                self._timers.set(due, (journal.saga_id, item_id))
 
     def backlog_bytes(self) -> int:
         return self._backlog.size_bytes
@@ -434,10 +449,11 @@ class Ledger(Memory):
         return marks
 
     def release(self, mark: Mark) -> None:
-        item = self._item(mark)
-        if item is not None:
+        journal = self._kept.find(mark[0])
+        item = journal.items.get(mark[1]) if journal else None
+        if journal is not None and item is not None:
             item.on_trial = item.suspect = item.is_alone = False
-            self._kept.touch(mark[0])
+            self._kept.touch(journal)
 
     def is_suspect(self, mark: Mark) -> bool:
         item = self._item(mark)

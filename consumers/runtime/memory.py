@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from consumers.runtime.finishing import Outcome
+from consumers.runtime.finishing import Blocked, Outcome
 from consumers.runtime.former_life import Ending
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
@@ -40,6 +40,13 @@ class Room(Protocol):
     def has_room(self, owner: Step | Undo) -> bool:
         """Whether one more item of this step may start now."""
 
+    def down(self, owner: Step | Undo) -> Blocked | None:
+        """What an item of this step waits for while a circuit breaker of its dependencies is open; None otherwise.
+
+        The step then has room for one probe at a time, from `until` on.
+        """
+        return None
+
     def enter(self, owner: Step | Undo) -> None:
         """One more starts."""
 
@@ -72,7 +79,7 @@ class Memory(Protocol):
 
     @property
     def deferrable(self) -> tuple[str, ...]:
-        """Those of them that may be left unheard for a while: nothing that waits to be started waits for them."""
+        """Those of them that may be left unread for a while: nothing that counts in `backlog_bytes` waits for them."""
 
     def ignores(self, headers: Headers) -> bool:
         """Whether a record with these headers certainly changes nothing; for a look before anything is decoded."""
@@ -102,13 +109,13 @@ class Memory(Protocol):
         """How the last items of each step have ended, as `pause` takes it."""
 
     def is_held_back(self) -> bool:
-        """Whether something could start, had it room."""
+        """Whether something could start soon without being woken, had it room."""
 
     def fire(self, now: float) -> None:
         """Wake what is due."""
 
     def next_due(self) -> float | None:
-        """When something will be due."""
+        """When something will be due, or a dependency that is down may be probed."""
 
     def unmarked(self) -> list[Mark]:
         """Items that need a read barrier and have none yet."""
@@ -126,7 +133,7 @@ class Memory(Protocol):
         """How an item ended."""
 
     def backlog_bytes(self) -> int:
-        """About how much waits to be started, and will be without anything further being heard."""
+        """How much could start without further input, in encoded bytes."""
 
     def is_waiting(self) -> bool:
         """Whether items wait for their barrier."""

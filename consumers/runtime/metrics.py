@@ -52,7 +52,9 @@ STEP_PAUSED = Figure(
     "1 where the step starts no more, in any lane, until `soma steps resume PARTICIPANT STEP`.",
 )
 LANE_BACKLOG = Figure(
-    "soma_lane_backlog_bytes", ("participant", "partition"), "About how much waits in the lane to be started."
+    "soma_lane_backlog_bytes",
+    ("participant", "partition"),
+    "How much could start in the lane without further input, in encoded bytes.",
 )
 LANE_FULL = Figure(
     "soma_lane_full", ("participant", "partition"), "1 where the lane fetches no more until less waits to be started."
@@ -186,7 +188,7 @@ class StandingFigures(Collector):
     def __init__(
         self,
         groups: Callable[[], Sequence[ParticipantGroup]],
-        breakers: Mapping[str, Breaker],
+        breakers: Mapping[type, Breaker],
         running: Mapping[str, int],
     ) -> None:
         self._groups, self._breakers, self._running = groups, breakers, running
@@ -199,10 +201,16 @@ class StandingFigures(Collector):
         groups = self._groups()
         for group in groups:
             polled.add_metric((group.role.name,), now_seconds - group.polled_at)
-        for dependency, breaker in self._breakers.items():
-            broken.add_metric((dependency,), breaker.is_open)
+        opened: dict[str, bool] = defaultdict(bool)
+        left_out: dict[str, int] = defaultdict(int)
+        for breaker in self._breakers.values():
+            # Ports of two saga kinds may have the same name.
+            opened[breaker.dependency] |= breaker.is_open
+            left_out[breaker.dependency] += breaker.passed_over()
+        for dependency, is_open in opened.items():
+            broken.add_metric((dependency,), is_open)
             running.add_metric((dependency,), self._running.get(dependency, 0))
-            passed_over.add_metric((dependency,), breaker.passed_over())
+            passed_over.add_metric((dependency,), left_out[dependency])
         return *_of_lanes(groups), polled, broken, running, passed_over
 
 

@@ -1,30 +1,27 @@
-"""PURE: journals for which there is nothing to do just now, as they stand in the state topic, and so at little cost."""
+"""PURE: the journals as they stand in the state topic, and so at little cost."""
 
 from consumers.runtime.journal import Journal, decoded
 
 
 class Shelf:
-    """Sagas that have ended and sagas of which only refused commands are known, oldest first; and idle open ones."""
+    """Sagas that have ended and sagas of which only refused commands are known, oldest first; and open ones."""
 
     def __init__(self) -> None:
         self._ended: dict[str, tuple[float, bytes]] = {}
-        self._idle: dict[str, bytes] = {}
+        self._open: dict[str, bytes] = {}
 
-    def put(self, journal: Journal, encoded: bytes, even_open: bool = False) -> bool:
-        """Keep the journal in its encoded form if nothing is left to do for it; whether it is kept here.
-
-        With `even_open` also one that waits for what others say, and for nothing else.
-        """
+    def put(self, journal: Journal, encoded: bytes) -> bool:
+        """Keep the journal in its encoded form; whether nothing is left to do for it."""
         saga_id, ended_at = journal.saga_id, journal.ended_at()
-        self._idle.pop(saga_id, None)
-        if ended_at is None:
-            is_idle = even_open and not journal.items and not journal.is_failing
-            if is_idle:
-                self._idle[saga_id] = encoded
-            return is_idle
         kept = self._ended.get(saga_id)
+        if ended_at is None:
+            if kept is not None:
+                del self._ended[saga_id]
+            self._open[saga_id] = encoded
+            return False
+        self._open.pop(saga_id, None)
         if kept is not None and kept[0] != ended_at:
-            # Whoever is answered anew goes to the end, or all behind it would be kept as long as it.
+            # One that is answered anew goes to the end, or all behind it would be kept as long as it.
             del self._ended[saga_id]
         self._ended[saga_id] = (ended_at, encoded)
         return True
@@ -32,13 +29,13 @@ class Shelf:
     def journal(self, saga_id: str) -> Journal | None:
         """The journal, decoded; changes of it come back by `put`."""
         kept = self._ended.get(saga_id)
-        encoded = self._idle.get(saga_id) if kept is None else kept[1]
+        encoded = self._open.get(saga_id) if kept is None else kept[1]
         return None if encoded is None else decoded(encoded)
 
     def drop(self, saga_id: str) -> None:
         """Forget this one."""
         self._ended.pop(saga_id, None)
-        self._idle.pop(saga_id, None)
+        self._open.pop(saga_id, None)
 
     def forget(self, before: float) -> list[str]:
         """Forget those that have ended before that time; returns their ids."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from consumers.runtime.finishing import Blocked, Broke, Outcome
 from consumers.runtime.graph import Graph
@@ -21,6 +22,8 @@ def look_at(graph: Graph, partition: int, saga_id: str, stalled: Stalled) -> Wor
     """The look as a lane runs it: the item's message names topic, partition and, as its source, the participant."""
     owned = graph.steps_of(stalled.participant) or graph.steps
     owner = graph.steps.get(stalled.step) or next(iter(owned.values()))
+    # A look calls none of the step's ports: it must not take a place at them, least of all that of a probe.
+    owner = replace(owner, signature=replace(owner.signature, ports=()))
     message = Fact(graph.schema.topics.events, str(partition), stalled.participant, b"", stalled.since)
     return Work(Journal(saga_id, "", saga_id, ""), Item("look", owner.name, message), owner)
 

@@ -54,5 +54,6 @@ async def _journals(
             key = (record.key or b"").decode(errors="replace")
             if key.startswith(JOURNAL_PREFIX) and any(saga_id in key for saga_id in saga_ids):
                 ledger.load(key.removeprefix(JOURNAL_PREFIX), record.value)
-        found |= {(participant, saga_id): ledger.journals[saga_id] for saga_id in saga_ids & ledger.journals.keys()}
+        journals = {saga_id: ledger.journal(saga_id) for saga_id in saga_ids}
+        found |= {(participant, saga_id): journal for saga_id, journal in journals.items() if journal is not None}
     return found

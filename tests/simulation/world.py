@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from consumers.runtime.breakers import guarded
+from consumers.runtime.bulkheads import Bulkheads
 from consumers.runtime.calling import Caller
 from consumers.runtime.graph import Graph
 from consumers.runtime.journals import DECODED_JOURNALS_MAX
@@ -91,8 +92,9 @@ class World:
         self.loop.spawn(name, self._work(name))
 
     async def _work(self, name: str) -> None:
-        host = Host(name, self.loop.time, monotonic=self.loop.time, jitter=lambda: 1.0)
-        ports, _ = guarded(self.ports, self.loop.time)
+        ports, breakers = guarded(self.ports, self.loop.time)
+        room = Bulkheads({}, self.loop.time, breakers)
+        host = Host(name, self.loop.time, room, monotonic=self.loop.time, jitter=lambda: 1.0)
         caller = Caller(self.graph, ports, self.loop.time)
         neighbours: list[SimulatedTransport] = []
         for participant in (*self.graph.participants, self.tracker):

@@ -18,6 +18,7 @@ from consumers.runtime.participant import ParticipantGroup, Role
 from consumers.worker import Worker, join_unread, roles
 from producers.settings import Settings
 from tests.benchmarks.relay.application import sagas
+from tests.benchmarks.relay.steps import Effects
 from tests.unit.consumers.runtime.wire import until
 
 
@@ -125,3 +126,13 @@ def test_only_the_groups_with_a_partition_that_nothing_reads_join_again(tmp_path
 def test_what_a_participant_must_read_is_what_its_member_subscribes_to(tmp_path: Path) -> None:
     (kind,) = sagas()
     assert kind.inputs() == {role.name: list(role.inputs) for role in made_roles(tmp_path)}
+
+
+def test_a_workers_lanes_know_the_breakers_of_its_ports(tmp_path: Path) -> None:
+    (kind,) = sagas()
+    worker = Worker(Settings(home=tmp_path), (kind,))
+    research = kind.graph.steps["research"]
+    assert worker.host.room is worker.bulkheads
+    assert worker.bulkheads.has_room(research)
+    worker.breakers[Effects].is_open = True
+    assert worker.bulkheads.down(research) is not None

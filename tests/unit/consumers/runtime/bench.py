@@ -34,6 +34,7 @@ class Bench:
         decoded_most: int = DECODED_JOURNALS_MAX,
     ) -> None:
         self.participant, self.graph, self.partitions = participant, graph, partitions
+        self.decoded_most = decoded_most
         self.now = BEGIN
         self.ledger = Ledger(view_of(graph, participant), 0, partitions, "acme", decoded_most)
         self.topics = graph.schema.topics
@@ -153,7 +154,7 @@ class Bench:
 
     def reopened(self, ending: Ending = "clean") -> "Bench":
         """Another life: what was committed is restored, what was not is lost."""
-        later = Bench(self.participant, self.graph, self.partitions)
+        later = Bench(self.participant, self.graph, self.partitions, self.decoded_most)
         later.now, later.offsets, later.state = self.now, dict(self.offsets), dict(self.state)
         for key, value in self.state.items():
             later.ledger.load(key, value)
@@ -168,12 +169,15 @@ class Bench:
     @property
     def items(self) -> list[Item]:
         """The open items, the oldest first; none of a saga that is forgotten."""
-        return list(self.journal.items.values()) if SAGA in self.ledger.journals else []
+        journal = self.ledger.journal(SAGA)
+        return list(journal.items.values()) if journal else []
 
     @property
     def journal(self) -> Journal:
         """What it remembers of the saga."""
-        return self.ledger.journals[SAGA]
+        journal = self.ledger.journal(SAGA)
+        assert journal is not None
+        return journal
 
     def item(self, step: str) -> Item:
         """The open item of this step."""

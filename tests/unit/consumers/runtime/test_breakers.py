@@ -180,5 +180,18 @@ async def test_every_port_has_a_breaker_of_its_own() -> None:
             await shelf.put()  # type: ignore[attr-defined]
     with pytest.raises(DependencyDown):
         await shelf.put()  # type: ignore[attr-defined]
-    assert (breakers["Shelf"].is_open, breakers["Lamp"].is_open) == (True, False)
+    assert (breakers[Shelf].is_open, breakers[Lamp].is_open) == (True, False)
     assert (shelf.label(), shelf.colour) == ("A1", "red")  # type: ignore[attr-defined]
+
+
+def test_a_port_that_two_saga_kinds_share_has_one_breaker() -> None:
+    class Shelf:
+        pass
+
+    class Lamp:
+        pass
+
+    _, first = guarded({Shelf: Shelf()}, lambda: BEGIN)
+    _, second = guarded({Shelf: Shelf(), Lamp: Lamp()}, lambda: BEGIN, first)
+    assert second[Shelf] is first[Shelf]
+    assert second[Lamp] is not first[Shelf]

@@ -1,12 +1,16 @@
 """Bulkheads: how much may be under way at a dependency, and how fast; in a worker and through its ledger."""
 
+import asyncio
+
 import pytest
 
+from consumers.runtime.breakers import FAILURES_IN_A_ROW, OPEN_SECONDS, Breaker
 from consumers.runtime.bulkheads import DEFAULT, Bulkheads
+from consumers.runtime.finishing import Blocked
 from consumers.runtime.graph import Step
 from producers.settings import Bulkhead
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, Bench
-from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, OrderOpened
+from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, OrderOpened, Shelves
 
 RESERVE, PRINT, RELEASE = ORDER.steps["reserve_stock"], ORDER.steps["print_label"], ORDER.steps["reserve_stock"].undo
 
@@ -97,3 +101,29 @@ def test_an_item_without_room_has_not_begun_and_the_other_steps_of_its_saga_pass
     assert work.item is held
     assert not store.ledger.is_held_back()
     assert bulkheads.running == {"Shelves": 1, "Printer": 2}
+
+
+def test_the_breaker_of_one_dependency_leaves_the_others_their_room() -> None:
+    clock = Clock()
+    shelves = Breaker("Shelves", clock)
+    bulkheads = Bulkheads({}, clock, {Shelves: shelves})
+    assert bulkheads.down(RESERVE) is None
+    open_breaker(shelves)
+    assert (bulkheads.has_room(RESERVE), bulkheads.has_room(PRINT)) == (False, True)
+    assert bulkheads.down(RESERVE) == Blocked(
+        "Shelves (ConnectionError: refused) is down; its breaker is open", BEGIN + OPEN_SECONDS
+    )
+    assert bulkheads.down(PRINT) is None
+    clock.now += OPEN_SECONDS
+    assert begun(bulkheads, RESERVE) == 1
+
+
+def open_breaker(breaker: Breaker) -> None:
+    """Its port fails until it opens."""
+
+    async def fail() -> None:
+        raise ConnectionError("refused")
+
+    for _ in range(FAILURES_IN_A_ROW):
+        with pytest.raises(ConnectionError):
+            asyncio.run(breaker.calling(fail))

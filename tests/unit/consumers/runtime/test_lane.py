@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from consumers.runtime import lane as lanes
-from consumers.runtime.finishing import Broke, Outcome, Spoke
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
 from consumers.runtime.memory import Work
 from consumers.runtime.transport import POSITION_KEY, Position
 from schemas.engine import StepResumed
@@ -18,6 +18,7 @@ from tests.unit.consumers.runtime.small_saga import (
     STORE,
     CancelOrder,
     LabelPrinted,
+    OrderCancelled,
     OrderOpened,
     StockReserved,
 )
@@ -88,13 +89,13 @@ async def test_a_backlog_at_the_opening_counts_before_anything_of_it_has_started
     store = Line(STORE, prompt, places)
     store.wire.stable[EVENTS] = 1_000
     async with store:
-        for number in range(50):
+        for number in range(100):
             store.hears(*opening(number))
         await until(lambda: store.wire.paused == {EVENTS})
         # What there is room for is heard; so the lane opens, and what was heard can start.
         await until(lambda: store.wire.commits)
         places.is_open = True
-        await until(lambda: store.wire.types.count("order.stock.reserved") == 50)
+        await until(lambda: store.wire.types.count("order.stock.reserved") == 100)
 
 
 async def test_more_records_than_can_be_heard_at_once_are_left_with_kafka() -> None:
@@ -103,6 +104,62 @@ async def test_more_records_than_can_be_heard_at_once_are_left_with_kafka() -> N
             store.hears(*opening(number))
         assert store.wire.paused == {EVENTS}
         await until(lambda: store.wire.paused == set(), seconds=30)
+
+
+async def test_a_door_whose_sagas_all_wait_reads_their_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
+    waited: list[str] = []
+
+    async def waiting(work: Work) -> Outcome:
+        if work.owner.name == "cancel_order":
+            return Spoke(OrderCancelled(saga_id=work.journal.saga_id))
+        waited.append(work.journal.saga_id)
+        return Waits(time.time() + 3_600)
+
+    async with Line(DESK, waiting) as desk:
+        for number in range(200):
+            desk.hears(*opening(number))
+        await until(lambda: len(waited) == 200 and desk.wire.position.offsets.get(EVENTS) == 200)
+        assert desk.wire.paused == set()
+        desk.hears(CancelOrder(saga_id="o-7"), "cancel")
+        await until(lambda: "order.cancelled" in desk.wire.types)
+
+
+async def test_a_door_that_is_full_judges_its_commands_though_the_log_has_more_behind_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
+    places = Places(is_open=False)
+    async with Line(DESK, prompt, places) as desk:
+        desk.wire.stable[COMMANDS] = 1_000_000
+        for number in range(100):
+            desk.hears(CancelOrder(saga_id=f"o-{number}"), f"cancel {number}")
+        await until(lambda: desk.wire.paused == {COMMANDS})
+        places.is_open = True
+        await until(lambda: desk.wire.types.count("order.command.refused") == 100)
+        await until(lambda: not desk.wire.paused)
+
+
+async def test_sagas_behind_an_open_breaker_keep_no_other_from_being_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
+    called: list[str] = []
+
+    async def noted(work: Work) -> Outcome:
+        called.append(work.owner.name)
+        return await prompt(work)
+
+    places = Places()
+    places.downs["reserve_stock"] = Blocked("Shelves is down", time.time() + 3_600)
+    async with Line(STORE, noted, places) as store:
+        for number in range(200):
+            store.hears(*opening(number))
+        await until(lambda: store.wire.types.count("order.label.printed") == 200)
+        await until(lambda: store.wire.types.count("order.step.delayed") == 200)
+        assert store.wire.paused == set()
+        assert set(called) == {"print_label"}
+        places.downs.clear()
+        store.hears(*opening(200))
+        await until(lambda: store.wire.types.count("order.stock.reserved") == 201)
 
 
 async def test_a_paused_step_lets_a_lane_hear_that_it_goes_on_however_much_it_holds(

@@ -49,7 +49,7 @@ async def test_a_life_that_started_steps_before_the_end_of_its_backlog_is_no_cra
     monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
     store = line(CLEAN, backlog=1_000)
     async with store:
-        for number in range(50):
+        for number in range(100):
             store.hears(*opening(number))
         await until(lambda: store.wire.commits)
     position = store.wire.position

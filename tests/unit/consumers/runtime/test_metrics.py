@@ -67,9 +67,11 @@ async def _await(outcome: Any) -> Any:
 async def test_lanes_and_breakers_are_told_as_they_stand() -> None:
     lane = standing_lane()
     group = SimpleNamespace(role=SimpleNamespace(name="tale.door"), lanes={3: lane}, polled_at=time.monotonic() - 5)
-    breaker = Breaker("Blog", time.time)
+    breaker, calm = Breaker("Blog", time.time), Breaker("Blog", time.time)
     registry = CollectorRegistry()
-    registry.register(StandingFigures(lambda: [cast("Any", group)], {"Blog": breaker}, {}))
+    # Two saga kinds may have a port of this name each.
+    breakers = {type("Blog", (), {}): breaker, type("Blog", (), {}): calm}
+    registry.register(StandingFigures(lambda: [cast("Any", group)], breakers, {}))
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, labels)
@@ -95,7 +97,7 @@ def test_a_paused_step_is_told_once_and_a_full_lane_with_what_it_holds() -> None
     registry = CollectorRegistry()
     running = {"Blog": 3}
     registry.register(
-        StandingFigures(lambda: [cast("Any", group)], {"Blog": Breaker("Blog", time.time)}, running),
+        StandingFigures(lambda: [cast("Any", group)], {type("Blog", (), {}): Breaker("Blog", time.time)}, running),
     )
     value = registry.get_sample_value
     step = {"participant": "tale.door", "step": "tell_tale"}

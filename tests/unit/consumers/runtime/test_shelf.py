@@ -1,4 +1,4 @@
-"""The shelf keeps what has ended, and nothing else, until it is old enough to be forgotten."""
+"""The shelf keeps what has ended until it is old enough to be forgotten, and what has not ended as long as it is."""
 
 import msgspec
 
@@ -22,13 +22,14 @@ def put(shelf: Shelf, journal: Journal) -> bool:
     return shelf.put(journal, msgspec.msgpack.encode(journal))
 
 
-def test_a_saga_with_something_left_to_do_is_not_put_away() -> None:
+def test_only_a_saga_with_nothing_left_to_do_has_ended() -> None:
     shelf = Shelf()
     busy = closed("o-1", 1.0)
     busy.items["cancel"] = Item("cancel", "cancel_order", Fact("order.cancel", "c", "", b"", 0.0), command=True)
     assert not put(shelf, busy)
     assert not put(shelf, Journal("o-2", participants=("order.desk",)))
-    assert shelf.journal("o-1") is None
+    assert shelf.forget(before=1e12) == []
+    assert shelf.journal("o-1") == busy
 
 
 def test_a_saga_that_has_ended_comes_back_as_it_was_put() -> None:
@@ -40,18 +41,24 @@ def test_a_saga_that_has_ended_comes_back_as_it_was_put() -> None:
     assert shelf.journal("o-1") is None
 
 
-def test_an_open_saga_is_put_away_on_request_while_there_is_nothing_to_do_for_it() -> None:
+def test_an_open_saga_comes_back_as_it_was_put_whatever_it_waits_for() -> None:
     shelf = Shelf()
-    idle = Journal("o-1", participants=("order.desk",))
-    encoded = msgspec.msgpack.encode(idle)
-    assert shelf.put(idle, encoded, even_open=True)
-    assert shelf.journal("o-1") == idle
-    assert shelf.forget(before=1e12) == []
-    idle.items["ship"] = Item("ship", "ship_parcel", Fact("order.cleared", "c", "", b"", 0.0))
-    assert not shelf.put(idle, encoded, even_open=True)
-    assert shelf.journal("o-1") is None
+    waiting = Journal("o-1", participants=("order.desk",))
+    waiting.items["ship"] = Item("ship", "ship_parcel", Fact("order.cleared", "c", "", b"", 0.0), state="held")
     failing = Journal("o-2", participants=("order.desk",), end=End("order.expired", "e", failing=True))
-    assert not shelf.put(failing, encoded, even_open=True)
+    for journal in (waiting, failing):
+        assert not put(shelf, journal)
+        assert shelf.journal(journal.saga_id) == journal
+    assert shelf.forget(before=1e12) == []
+
+
+def test_a_saga_that_begins_after_a_refusal_is_found_as_it_is_now_and_outlives_the_refusal() -> None:
+    shelf = Shelf()
+    put(shelf, refused("o-1", 1.0))
+    begun = Journal("o-1", participants=("order.desk",), answered=["c-1"], answered_at=1.0)
+    assert not put(shelf, begun)
+    assert shelf.journal("o-1") == begun
+    assert shelf.forget(before=1e12) == []
 
 
 def test_those_that_ended_before_a_time_are_forgotten_and_the_others_stay() -> None:

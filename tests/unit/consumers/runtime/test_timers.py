@@ -32,30 +32,43 @@ def test_the_same_timer_set_again_fires_once_and_can_be_set_anew_afterwards() ->
     assert list(timers.fired(10.0)) == [ONE]
 
 
+def test_an_item_that_moves_its_time_fires_once_at_the_later_one() -> None:
+    timers = Timers()
+    timers.set(10.0, ONE)
+    timers.set(20.0, ONE)
+    assert timers.next_due() == 20.0
+    assert list(timers.fired(15.0)) == []
+    assert list(timers.fired(20.0)) == [ONE]
+
+
+def test_only_the_timers_that_a_saga_keeps_fire() -> None:
+    timers = Timers()
+    timers.keep("o-1", {"a": 1.0, "b": 2.0})
+    timers.set(3.0, TWO)
+    timers.keep("o-1", {"b": 2.0, "c": 4.0})
+    assert (len(timers), timers.next_due()) == (3, 2.0)
+    assert list(timers.fired(9.0)) == [("o-1", "b"), TWO, ("o-1", "c")]
+    timers.keep("o-1", {"a": 1.0})
+    timers.keep("o-1", {})
+    assert ("o-1" in timers, timers.next_due()) == (False, None)
+
+
+def test_what_is_due_is_told_without_being_fired() -> None:
+    timers = Timers()
+    timers.set(10.0, ONE)
+    timers.set(5.0, TWO)
+    assert timers.due(7.0) == [TWO]
+    assert list(timers.fired(7.0)) == [TWO]
+
+
 def test_timers_of_what_has_ended_do_not_pile_up_and_those_of_what_has_not_are_kept() -> None:
     timers = Timers()
-    wanted = {("o-1", "a"): 5_000.0}
-    timers.set(5_000.0, ONE)
     timers.set(9_000.0, ONE)
+    timers.set(5_000.0, ONE)
     for number in range(10 * THINNED_FROM):
         timers.set(6_000.0, (f"gone-{number}", "a"))
-        timers.thin(wanted.get)
-    assert len(timers) <= THINNED_FROM + 3
+        timers.keep(f"gone-{number}", {})
+        assert timers.held <= THINNED_FROM + 4
+    assert len(timers) == 1
     assert list(timers.fired(5_500.0)) == [ONE]
-    assert ONE not in list(timers.fired(20_000.0))
-
-
-def test_many_timers_that_are_all_wanted_are_looked_through_seldom() -> None:
-    timers, asked = Timers(), 0
-    wanted = {(f"o-{number}", "a"): 10.0 for number in range(10 * THINNED_FROM)}
-
-    def due_of(mark: tuple[str, str]) -> float | None:
-        nonlocal asked
-        asked += 1
-        return wanted.get(mark)
-
-    for mark in wanted:
-        timers.set(10.0, mark)
-        timers.thin(due_of)
-    assert len(timers) == len(wanted)
-    assert asked < 3 * len(wanted)
+    assert list(timers.fired(20_000.0)) == []

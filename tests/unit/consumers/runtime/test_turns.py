@@ -73,6 +73,34 @@ def test_the_room_of_a_step_is_asked_once_for_a_turn_however_many_items_wait() -
     assert asked == ["print_label"]
 
 
+def test_each_item_is_untold_once_whatever_has_its_turn_meanwhile() -> None:
+    turns = Turns()
+    for tenant in ("a", "b"):
+        for number in range(4):
+            turns.put("print_label", tenant, (f"{tenant}{number}", "i"))
+    told = turns.untold("print_label", 3)
+    assert taken(turns, 2) == ["a0", "b0"]
+    told += turns.untold("print_label", 2)
+    assert turns.has_untold("print_label")
+    turns.put("print_label", "b", ("b4", "i"))
+    told += turns.untold("print_label", 100)
+    # The one that has had its turn was not told.
+    assert sorted(mark[0] for mark in told) == ["a0", "a1", "a2", "a3", "b1", "b2", "b3", "b4"]
+    assert not turns.has_untold("print_label")
+    assert turns.untold("print_label", 1) == turns.untold("charge_card", 1) == []
+
+
+def test_what_waits_of_a_step_counts_until_its_turn() -> None:
+    turns = Turns()
+    turns.put("print_label", "acme", ("one", "i"), 100)
+    turns.put("print_label", "acme", ("two", "i"), 20)
+    assert (turns.size_bytes("print_label"), turns.size_bytes("charge_card")) == (120, 0)
+    taken(turns, 1)
+    assert turns.size_bytes("print_label") == 20
+    taken(turns, 1)
+    assert turns.size_bytes("print_label") == 0
+
+
 def test_in_a_lane_with_few_places_a_tenants_thousand_sagas_delay_anothers_one_by_no_more_than_its_share() -> None:
     store = Bench(STORE)
     for number in range(1_000):
@@ -83,6 +111,15 @@ def test_in_a_lane_with_few_places_a_tenants_thousand_sagas_delay_anothers_one_b
     while "small" not in {work.journal.saga_id for work in works}:
         works, rounds = store.ledger.startable(store.now, 4), rounds + 1
     assert rounds <= 1
+
+
+def test_a_newcomer_passes_no_item_that_has_waited_and_could_start() -> None:
+    store = Bench(STORE)
+    store.hears(OrderOpened(saga_id="first", participants=EVERYBODY), "opening first", DESK)
+    assert store.ledger.startable(store.now, 0) == []
+    store.hears(OrderOpened(saga_id="second", participants=EVERYBODY), "opening second", DESK)
+    (work,) = store.ledger.startable(store.now, 1)
+    assert work.journal.saga_id == "first"
 
 
 def test_of_a_saga_that_has_ended_while_it_waited_for_its_turn_nothing_starts() -> None:

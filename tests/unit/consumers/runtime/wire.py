@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import msgspec
 
-from consumers.runtime.finishing import Outcome
+from consumers.runtime.finishing import Blocked, Outcome
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.lane import Host, Lane
 from consumers.runtime.ledger import Ledger
@@ -102,13 +102,17 @@ class Wire:
 
 
 class Places(Room):
-    """Room that a test opens and closes; `taken` counts the places in use."""
+    """Room that a test opens and closes; `taken` counts the places in use, `downs` has the steps that wait."""
 
     def __init__(self, is_open: bool = True) -> None:
         self.is_open, self.taken = is_open, 0
+        self.downs: dict[str, Blocked] = {}
 
     def has_room(self, owner: Step | Undo) -> bool:
-        return self.is_open
+        return self.is_open and owner.name not in self.downs
+
+    def down(self, owner: Step | Undo) -> Blocked | None:
+        return self.downs.get(owner.name)
 
     def enter(self, owner: Step | Undo) -> None:
         self.taken += 1
