@@ -4,8 +4,8 @@ It runs no steps: its only items are looks at the cluster, for what holds up a s
 """
 
 import heapq
-import sys
-from collections import deque
+from collections import Counter, deque
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -22,9 +22,10 @@ from consumers.runtime.view import view_of
 from consumers.tracker.folding import Stalled, Tracked, fold, opened
 from consumers.tracker.inspecting import LOOKS_MAX, all_found, look_at
 from consumers.tracker.meanings import Meanings
+from consumers.tracker.open_sagas import DECODED_SAGAS_MAX, OpenSagas
 from consumers.tracker.pauses import Pause, Pauses
 from consumers.tracker.reading import Entry, Reader
-from consumers.tracker.stalling import GRACE_SECONDS, OWING, Deadlines, Edge, found_in_log
+from consumers.tracker.stalling import GRACE_SECONDS, Deadlines, Edge, found_in_log
 from consumers.tracker.telling import Teller
 from producers.headers import ID_CHARACTERS_MAX, type_of
 from producers.records import Headers, Outgoing, Record
@@ -33,7 +34,9 @@ from schemas.message import Event, Opening
 
 # A status that is not the last one waits so long for what follows it: half the transactions, and none in its way.
 TELL_WITHIN_SECONDS = 0.05
-# A step may be paused for ten thousand sagas at once: each transaction tells of so many.
+# Ten thousand sagas may be due for a check at once; a lane does other things in between.
+CHECKED_AT_ONCE = 500
+# A step may be paused for ten thousand sagas at once: so many are looked at, or told of, at once.
 MARKED_AT_ONCE = 500
 # No saga has this id: the state record has the paused steps.
 PAUSES_KEY = ""
@@ -59,13 +62,20 @@ class TrackerLedger(Memory):
     With `looks`, an `Inspector` must run its items; without, a stalled saga is told of by what the log says alone.
     """
 
-    def __init__(self, graph: Graph, partition: int, looks: bool = False, count_fault: CountFault = uncounted) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        partition: int,
+        looks: bool = False,
+        count_fault: CountFault = uncounted,
+        decoded_most: int = DECODED_SAGAS_MAX,
+    ) -> None:
         self._looks, self._partition, self._topics = looks, partition, graph.schema.topics
         self._meanings = Meanings(graph)
         self._view = view_of(graph, tracker_of(graph.saga))
         self._faults = Faults(self._view.participant, count_fault)
         self._reader, self._teller = Reader(self._meanings), Teller(self._meanings, tracker_of(graph.saga))
-        self._open: dict[str, Tracked] = {}
+        self._open = OpenSagas(decoded_most)
         self._closed: dict[str, float] = {}
         self._changed: set[str] = set()
         self._tell_at = float("inf")
@@ -91,7 +101,7 @@ class TrackerLedger(Memory):
         if key == PAUSES_KEY:
             self._pauses.by_step = {} if value is None else self._pauses_decoder.decode(value)
             return
-        self._open.pop(key, None)
+        self._open.drop(key)
         self._closed.pop(key, None)
         if value is None:
             return
@@ -99,12 +109,7 @@ class TrackerLedger(Memory):
         if isinstance(found, float):
             self._closed[key] = found
         else:
-            # Ten thousand open sagas name the same few types and steps.
-            found.types = {message_id: sys.intern(wire_type) for message_id, wire_type in found.types.items()}
-            found.steps = {sys.intern(name): step for name, step in found.steps.items()}
-            for step in found.steps.values():
-                step.said = step.said and sys.intern(step.said)
-            self._open[key] = found
+            self._open.load(key, value, found)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         self._heard_at = record.at
@@ -121,7 +126,7 @@ class TrackerLedger(Memory):
             return
         if entry.meaning.sort == "pause":
             self._hear_pause(entry, record.at, now)
-        tracked = self._open.get(entry.saga_id)
+        tracked = self._open.find(entry.saga_id)
         if tracked is None:
             if not entry.meaning.opens or entry.saga_id in self._closed:
                 return
@@ -133,12 +138,14 @@ class TrackerLedger(Memory):
         said_at = entry.seconds("ce_time", record.at)
         if tracked is None:
             assert isinstance(event, Opening)
-            tracked = self._open[entry.saga_id] = opened(self._meanings, entry, event, said_at)
+            tracked = opened(self._meanings, entry, event, said_at)
+            self._open.touch(entry.saga_id, tracked)
             self._check(entry.saga_id, record.at + self._deadlines.shortest_seconds)
         with self._attempt("hear", entry.saga_id, tracked) as attempt:
             self._fold(entry, event, tracked, record, said_at)
         if attempt.error is not None:
             tracked.cause = f"the tracker could not apply {entry.meaning.wire_type}: {words_of(attempt.error)}"
+            self._open.touch(entry.saga_id, tracked)
             self._changed.add(entry.saga_id)
             self.refuse(record, words_of(attempt.error), now)
         if self._changed:
@@ -156,16 +163,12 @@ class TrackerLedger(Memory):
 
     def _mark_paused(self, now: float) -> None:
         while self._mark_at and self._mark_at[0][0] <= now:
-            _, name = heapq.heappop(self._mark_at)
-            self._to_mark |= {
-                saga_id: None
-                for saga_id, tracked in self._open.items()
-                if name in tracked.paused or (name in tracked.steps and tracked.steps[name].state in OWING)
-            }
-        while self._to_mark and len(self._changed) < MARKED_AT_ONCE:
-            saga_id = next(iter(self._to_mark))
+            heapq.heappop(self._mark_at)
+            # Which of them wait at the step is found out one by one, as they are decoded for it.
+            self._to_mark |= dict.fromkeys(self._open)
+        for saga_id in list(islice(self._to_mark, max(0, MARKED_AT_ONCE - len(self._changed)))):
             del self._to_mark[saga_id]
-            tracked = self._open.get(saga_id)
+            tracked = self._open.find(saga_id)
             if tracked is not None:
                 self._mark_one(saga_id, tracked, now)
 
@@ -174,6 +177,7 @@ class TrackerLedger(Memory):
         if self._pauses.mark(tracked, now):
             if tracked.paused:
                 tracked.stalled = None
+            self._open.touch(saga_id, tracked)
             self._changed.add(saga_id)
             self._tell_at = min(self._tell_at, now)
 
@@ -199,21 +203,19 @@ class TrackerLedger(Memory):
             edge = self._deadlines.earliest(tracked)
             if edge is None or edge.due > max(record.at, self._now):
                 tracked.stalled = None
+        self._open.touch(saga_id, tracked)
         self._changed.add(saga_id)
         if tracked.is_closed(self._meanings):
             # Its status is written now, before another saga may begin under the same id.
             self._ended.append(self._status(saga_id, tracked))
-            del self._open[saga_id]
+            self._open.drop(saga_id)
             self._closed[saga_id] = record.at
 
     def count(self) -> Counted:
         """How many sagas are open and stalled, and up to when the log is heard, in seconds; for the figures."""
-        stalled = sum(tracked.stalled is not None for tracked in self._open.values())
-        paused = {
-            (pause.participant, name): sum(name in tracked.paused for tracked in self._open.values())
-            for name, pause in self._pauses.by_step.items()
-        }
-        return Counted(len(self._open), stalled, self._heard_at, paused)
+        at_steps = Counter(name for names in self._open.paused.values() for name in names)
+        paused = {(pause.participant, name): at_steps[name] for name, pause in self._pauses.by_step.items()}
+        return Counted(len(self._open), len(self._open.stalled), self._heard_at, paused)
 
     def has_news(self) -> bool:
         return self._now >= self._tell_at
@@ -230,16 +232,18 @@ class TrackerLedger(Memory):
             self._pauses_changed = False
             state[PAUSES_KEY] = self._encoder.encode(self._pauses.by_step) if self._pauses.by_step else None
         for saga_id in changed:
-            tracked = self._open.get(saga_id)
+            tracked = self._open.find(saga_id)
             if tracked is not None:
                 try:
                     said.append(self._status(saga_id, tracked))
                 except Exception as error:
                     self._faults.note("tell", saga_id, error)
-                state[saga_id] = encoded(self._faults, saga_id, tracked)
+                state[saga_id] = record = encoded(self._faults, saga_id, tracked)
+                self._open.encoded(saga_id, record)
             else:
                 closed_at = self._closed.get(saga_id)
                 state[saga_id] = None if closed_at is None else self._encoder.encode(closed_at)
+        self._open.put_away()
         return Snapshot(said, state)
 
     def _status(self, saga_id: str, tracked: Tracked) -> Outgoing:
@@ -260,9 +264,11 @@ class TrackerLedger(Memory):
     def fire(self, now: float) -> None:
         self._now = now
         self._mark_paused(now)
-        while self._checks and self._checks[0][0] <= now:
+        for _ in range(CHECKED_AT_ONCE):
+            if not self._checks or self._checks[0][0] > now:
+                return
             _, saga_id = heapq.heappop(self._checks)
-            tracked = self._open.get(saga_id)
+            tracked = self._open.find(saga_id)
             if tracked is not None:
                 with self._attempt("check", saga_id, tracked):
                     self._look_after(saga_id, tracked, now)
@@ -302,7 +308,7 @@ class TrackerLedger(Memory):
     def heard_up_to(self, positions: dict[str, int]) -> None:
         while self._marks and all(positions.get(topic, 0) >= end for topic, end in self._marks[0][0].items()):
             for saga_id, _ in self._marks.popleft()[1]:
-                tracked = self._open.get(saga_id)
+                tracked = self._open.find(saga_id)
                 if tracked is not None:
                     with self._attempt("stall", saga_id, tracked):
                         self._stall(saga_id, tracked)
@@ -315,6 +321,7 @@ class TrackerLedger(Memory):
             return
         found = found_in_log(tracked, self._graph, edge)
         tracked.stalled = Stalled(edge.step, edge.participant, edge.missing, edge.due, found)
+        self._open.touch(saga_id, tracked)
         self._changed.add(saga_id)
         self._tell_at = self._now
         if self._looks:
@@ -325,7 +332,7 @@ class TrackerLedger(Memory):
         while self._to_look_at and len(works) < min(most, LOOKS_MAX):
             saga_id = next(iter(self._to_look_at))
             del self._to_look_at[saga_id]
-            tracked = self._open.get(saga_id)
+            tracked = self._open.find(saga_id)
             if tracked is not None and tracked.stalled is not None:
                 with self._attempt("start", saga_id, tracked):
                     work = look_at(self._graph, self._partition, saga_id, tracked.stalled)
@@ -334,7 +341,7 @@ class TrackerLedger(Memory):
         return works
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
-        tracked = self._open.get(saga_id)
+        tracked = self._open.find(saga_id)
         if tracked is None or tracked.stalled is None or not isinstance(outcome, Blocked):
             return
         with self._attempt("finish", saga_id, tracked):
@@ -342,6 +349,7 @@ class TrackerLedger(Memory):
             found = all_found(tracked.stalled.participant, encodable(outcome.cause), told)
             if found != tracked.stalled.found:
                 tracked.stalled.found = found
+                self._open.touch(saga_id, tracked)
                 self._changed.add(saga_id)
                 self._tell_at = self._now
 

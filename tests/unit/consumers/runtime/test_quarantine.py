@@ -296,7 +296,9 @@ def test_a_status_that_cannot_be_told_stops_no_other(monkeypatch: pytest.MonkeyP
     log = Log()
     log.tracker = TrackerLedger(ORDER, 0, count_fault=lambda _, call: faults.update([call]))
     log.only_hears(OrderOpened(saga_id=SAGA), DESK)
-    log.tracker._open[SAGA].updated_at = 1e300
+    tracked = log.tracker._open.find(SAGA)
+    assert tracked is not None
+    tracked.updated_at = 1e300
     log.only_hears(OrderOpened(saga_id="o-2"), DESK, message_id="2")
     snapshot = log.tracker.take()
     assert [one.key for one in snapshot.said] == [b"o-2"]

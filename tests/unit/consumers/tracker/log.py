@@ -6,6 +6,7 @@ from typing import Any
 
 from consumers.runtime.graph import Graph
 from consumers.tracker.ledger import TrackerLedger
+from consumers.tracker.open_sagas import DECODED_SAGAS_MAX
 from producers.headers import headers_for
 from producers.records import Record
 from schemas.engine import (
@@ -32,9 +33,9 @@ from tests.unit.consumers.runtime.small_saga import (
 class Log:
     """Events of one saga as they stand in the log; each hearing is followed by the status it leads to."""
 
-    def __init__(self, graph: Graph = ORDER) -> None:
+    def __init__(self, graph: Graph = ORDER, decoded_most: int = DECODED_SAGAS_MAX) -> None:
         self.graph, self.now, self.offset = graph, BEGIN, 0
-        self.tracker = TrackerLedger(graph, 0)
+        self.tracker = TrackerLedger(graph, 0, decoded_most=decoded_most)
         self.statuses: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
         self.state: dict[str, bytes | None] = {}

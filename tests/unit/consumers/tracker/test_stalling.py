@@ -175,6 +175,7 @@ def test_what_a_look_finds_is_told_and_looked_at_again() -> None:
     log.opens()
     log.wakes(LABEL_DUE + 2)
     (work,) = log.tracker.startable(BEGIN + LABEL_DUE + 2, 100)
+    assert work.owner.signature.ports == (), "a look takes no place at the step's dependencies"
     assert (work.item.message.source, work.item.message.type, work.item.message.id) == (STORE, "order.events", "0")
     log.tracker.finish(SAGA, work.item, Blocked("nobody runs order.store", 0.0), BEGIN + 30)
     assert log.take()["stalled"]["found"] == "nobody runs order.store"
