@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.benchmarks import catching_up, restoring, results, sagas, sinking
+from tests.benchmarks import catching_up, restoring, results, sagas, sinking, waiting
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.hop import measuring
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Part] = {
     "sagas": lambda runs: sagas.measure(runs, 5_000, 100, load_seconds=8.0, sleep_seconds=5.0),
     "restoring": lambda runs: restoring.measure(runs, 10_000, 100_000, 100_000),
     "catching-up": lambda runs: catching_up.measure(runs, 150_000),
+    "waiting": lambda runs: waiting.measure(runs, 100_000, 200, 10_000, 5_000),
     "sink": lambda runs: sinking.measure(runs, 300_000),
 }
 # So small that nothing can be said of the figures: it shows that all of it runs.
@@ -27,6 +28,7 @@ BRIEF_PARTS: dict[str, Part] = {
     "sagas": lambda runs: sagas.measure(runs, 200, 10, load_seconds=1.0, sleep_seconds=0.5),
     "restoring": lambda runs: restoring.measure(runs, 100, 300, 100),
     "catching-up": lambda runs: catching_up.measure(runs, 3_000),
+    "waiting": lambda runs: waiting.measure(runs, 100, 10, 100, 200),
     "sink": lambda runs: sinking.measure(runs, 3_000),
 }
 

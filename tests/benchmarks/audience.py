@@ -1,4 +1,4 @@
-"""Who starts relays and watches them end, from outside: librdkafka, not the engine's own client."""
+"""Starts sagas and watches them end, from outside: librdkafka, not the engine's own client."""
 
 import json
 import threading
@@ -19,9 +19,10 @@ class Standing(msgspec.Struct):
 
 
 class Audience:
-    """Publishes starts and notes when each saga's final status can be read; close it in the end."""
+    """Publishes commands and notes when each saga's final status can be read; close it in the end."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
+    def __init__(self, bootstrap_servers: str, saga: str = "relay") -> None:
+        self._saga = saga
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap_servers,
@@ -41,8 +42,9 @@ class Audience:
                 "auto.offset.reset": "earliest",
             }
         )
-        known = self._consumer.list_topics(timeout=10).topics["relay.status"].partitions
-        self._consumer.assign([TopicPartition("relay.status", index, 0) for index in known])
+        status = f"{saga}.status"
+        known = self._consumer.list_topics(timeout=10).topics[status].partitions
+        self._consumer.assign([TopicPartition(status, index, 0) for index in known])
         self.started: dict[str, float] = {}
         self.ended: dict[str, float] = {}
         self.states: dict[str, str] = {}
@@ -52,16 +54,20 @@ class Audience:
 
     def start(self, saga_ids: Iterable[str], **fields: Any) -> None:
         """Publish a start command for each, with these fields; returns before they are written."""
+        self.say("start", saga_ids, **fields)
+
+    def say(self, command: str, saga_ids: Iterable[str], **fields: Any) -> None:
+        """Publish this command for each, with these fields; its sagas count as started from now on."""
         body = json.dumps(fields).encode()
-        headers: list[tuple[str, str | bytes | None]] = [("ce_type", "relay.start")]
+        headers: list[tuple[str, str | bytes | None]] = [("ce_type", f"{self._saga}.{command}")]
         for saga_id in saga_ids:
             self.started[saga_id] = time.perf_counter()
-            self._producer.produce("relay.commands", body, saga_id.encode(), headers=headers)
+            self._producer.produce(f"{self._saga}.commands", body, saga_id.encode(), headers=headers)
         self._producer.poll(0)
 
     def flush(self) -> None:
         """Wait until every start is written."""
-        left = self._producer.flush(60)
+        left = self._producer.flush(600)
         if left:
             raise RuntimeError(f"{left} starts were not written")
 
@@ -76,6 +82,15 @@ class Audience:
                     f"{len(missing)} sagas have not ended, e.g. {[(s, self.states.get(s)) for s in some]}"
                 )
             time.sleep(0.05)
+
+    def wait_until_all(self, saga_ids: Iterable[str], state: str, seconds: float = 600.0) -> None:
+        """Wait until the last status of each of these has that state."""
+        missing = set(saga_ids)
+        deadline = time.monotonic() + seconds
+        while missing := {saga_id for saga_id in missing if self.states.get(saga_id) != state}:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{len(missing)} sagas are not {state}, e.g. {sorted(missing)[:3]}")
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Stop watching."""

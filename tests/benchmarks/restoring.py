@@ -1,20 +1,16 @@
 """What open and closed sagas cost a worker: seconds until it is ready again, and memory."""
 
-import time
-
 import psutil
-from confluent_kafka import Consumer, TopicPartition
 
 from deploy.local.kafka import EmbeddedKafka
 from tests.benchmarks.audience import Audience
 from tests.benchmarks.figures import Figures
 from tests.benchmarks.sagas import fresh
-from tests.benchmarks.stack import WorkerProcess, broker
+from tests.benchmarks.stack import WorkerProcess, broker, wait_until_quiet
 
 PARTITIONS = 4
 # Longer than the benchmark: these stay open.
 ASLEEP_SECONDS = 86_400.0
-QUIET_SECONDS = 1.0
 MEGABYTE = 1024 * 1024
 
 
@@ -60,33 +56,10 @@ def _make(kafka: EmbeddedKafka, number: int, asleep: bool) -> None:
             audience.start(ids, sleep_seconds=ASLEEP_SECONDS if asleep else 0.0)
             audience.flush()
             if asleep:
-                _wait_until_quiet(kafka, audience, ids)
+                wait_until_quiet(kafka, "relay.events", lambda: not set(ids) - audience.states.keys())
             else:
                 audience.wait(ids, 600.0)
         finally:
             audience.close()
     finally:
         worker.stop()
-
-
-def _wait_until_quiet(kafka: EmbeddedKafka, audience: Audience, ids: list[str]) -> None:
-    deadline = time.monotonic() + 600.0
-    quiet_since, before = time.monotonic(), 0
-    while set(ids) - audience.states.keys() or time.monotonic() - quiet_since < QUIET_SECONDS:
-        if time.monotonic() > deadline:
-            raise RuntimeError("not all sagas were opened")
-        time.sleep(0.1)
-        end = _end(kafka)
-        if end != before:
-            quiet_since, before = time.monotonic(), end
-
-
-def _end(kafka: EmbeddedKafka) -> int:
-    reader = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "watcher", "log_level": 0})
-    try:
-        return sum(
-            int(reader.get_watermark_offsets(TopicPartition("relay.events", index), timeout=10)[1])
-            for index in range(PARTITIONS)
-        )
-    finally:
-        reader.close()

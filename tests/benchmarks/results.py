@@ -23,6 +23,10 @@ TOLD = (
     "slow_neighbour_p99_ratio",
     "restore_seconds_10k",
     "bytes_per_open_saga",
+    "approve_p99_ms_100k_waiting",
+    "ready_seconds_after_kill_100k_waiting",
+    "worker_megabytes_100k_waiting",
+    "open_breaker_throughput_ratio",
     "sink_ratio",
 )
 

@@ -4,16 +4,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from confluent_kafka import Consumer, TopicPartition
 
 from deploy.local.kafka import EmbeddedKafka
 
 APPLICATION = "tests.benchmarks.relay.application:sagas"
 READY_SECONDS = 90.0
 STOP_SECONDS = 30.0
+QUIET_SECONDS = 1.0
 
 
 @contextmanager
@@ -71,12 +74,21 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """End it in good order, or kill it when that takes too long."""
+        if self._running.poll() is not None:
+            return
         self._running.terminate()
         try:
             self._running.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._running.kill()
             self._running.wait()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._running.kill()
+        self._running.wait()
+        # Its successor in this home would seem to be ready before it has begun.
+        (self.home / "run" / "worker.ready").unlink(missing_ok=True)
 
 
 @contextmanager
@@ -97,3 +109,25 @@ def workers(
     finally:
         for one in running:
             one.stop()
+
+
+def wait_until_quiet(kafka: EmbeddedKafka, topic: str, holds: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Wait until that holds and nothing more is written into the topic."""
+    deadline = time.monotonic() + seconds
+    quiet_since, before = time.monotonic(), 0
+    while not holds() or time.monotonic() - quiet_since < QUIET_SECONDS:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{topic} did not come to rest")
+        time.sleep(0.1)
+        end = _end_of(kafka, topic)
+        if end != before:
+            quiet_since, before = time.monotonic(), end
+
+
+def _end_of(kafka: EmbeddedKafka, topic: str) -> int:
+    reader = Consumer({"bootstrap.servers": kafka.bootstrap_servers, "group.id": "watcher", "log_level": 0})
+    try:
+        known = reader.list_topics(topic, timeout=10).topics[topic].partitions
+        return sum(int(reader.get_watermark_offsets(TopicPartition(topic, one), timeout=10)[1]) for one in known)
+    finally:
+        reader.close()
