@@ -2,19 +2,21 @@
 
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.consumer import fetcher
 
 from producers.bounded_batches import BoundedRecords, Poll, current_poll
+from producers.brokers import Consumer
 from producers.tolerant_records import TolerantPartition
 
 POLL_RECORDS_MAX = 20_000
 
 
-class BoundedConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types for it
-    """aiokafka's consumer, which unpacks within bounds and reads records whose header names are not UTF-8.
+class BoundedConsumer(Consumer):
+    """aiokafka's consumer, which no single broker stops, and which unpacks within bounds.
 
-    For a batch that is larger it gives one record whose value is a `SkippedBatch`.
+    It reads records whose header names are not UTF-8. For a batch that is larger it gives one record whose value is a
+    `SkippedBatch`.
     """
 
     def __init__(self, *topics: str, **options: Any) -> None:

@@ -69,6 +69,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             session_timeout_ms=SESSION_SECONDS * 1_000,
             heartbeat_interval_ms=1_000,
             rebalance_timeout_ms=20_000,
+            # Longer than the rebalance that a join waits for; a frozen coordinator costs no more.
+            request_timeout_ms=25_000,
             max_poll_interval_ms=60_000,
         )
         self._questions = BoundedConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)

@@ -22,6 +22,8 @@ POLL_MS = 200
 FAILED_POLL_PAUSE_SECONDS = 0.2
 # What is fetched at once is unpacked at once: more of it only makes the processor's caches and the collector work.
 PARTITION_FETCH_BYTES_MAX = 256 * 1024
+# A fetch at a frozen broker says nothing; only the metadata tell that another one leads the partition by now.
+METADATA_AGE_MS = 1_000
 
 Take = Callable[[list[Record]], None]
 
@@ -74,6 +76,7 @@ class Reader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
+            metadata_max_age_ms=METADATA_AGE_MS,
         )
         self._shares: dict[TopicPartition, list[Share]] = {}
         # What was read and not yet handed over to everybody: a lane may pause while it is given something.
