@@ -8,6 +8,7 @@ SomaError
 ├── DependencyDown       a port's breaker is open; the item waits, no attempt is spent
 ├── LaneLost             this lane belongs to somebody else now, or must be opened anew
 ├── Uncommittable        what a transaction writes is refused for what it is, and will be each time
+│   └── RecordRefused    Kafka refuses a record of this transaction in each attempt; names the partition
 ├── NotReachable         Kafka or the store does not answer
 ├── StateUnreadable      a batch of a state topic cannot be unpacked; the lane does not open without it
 └── PositionLost         the state topic and the log do not fit together; names the verb that helps
@@ -61,6 +62,21 @@ class LaneLost(SomaError):
 
 class Uncommittable(SomaError):
     """The cluster refuses a record for its size or content; writing it again changes nothing."""
+
+
+class RecordRefused(Uncommittable):
+    """Kafka refuses a batch for what it contains: nothing of the transaction is written, and no retry helps.
+
+    `reason` is Kafka's name of the error: MESSAGE_TOO_LARGE, RECORD_LIST_TOO_LARGE, INVALID_TIMESTAMP, INVALID_RECORD.
+    `indexes` are the places in the batch of the records at fault, as far as the broker names them.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, reason: str, indexes: tuple[int, ...] = (), detail: str = ""
+    ) -> None:
+        self.topic, self.partition, self.reason, self.indexes = topic, partition, reason, indexes
+        explained = f" ({detail})" if detail else ""
+        super().__init__(f"{topic} {partition} refuses what was written to it: {reason}{explained}")
 
 
 class PositionLost(SomaError):

@@ -7,7 +7,6 @@ new epoch, so that nothing of an earlier transaction can ever land in a later on
 from io import BytesIO
 from typing import Any
 
-from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.api import Request, RequestStruct, Response, ResponseHeader_v0
 from aiokafka.protocol.types import (
@@ -21,6 +20,8 @@ from aiokafka.protocol.types import (
     Schema,
     TaggedFields,
 )
+
+from producers.brokers import BrokerClient
 
 TRANSACTION_FEATURE = "transaction.version"
 FINALIZED_FEATURES_TAG = 2
@@ -199,10 +200,10 @@ _FEATURES = CompactArray(
 )
 
 
-async def has_transactions_version_2(client: AIOKafkaClient, node: int) -> bool:
+async def has_transactions_version_2(client: BrokerClient) -> bool:
     """Whether the whole cluster has agreed on transactions of KIP-890."""
     try:
-        response = await client.send(node, FeaturesRequest())
+        response = await client.ask_any(FeaturesRequest())
     except (NotImplementedError, IncompatibleBrokerVersion):
         return False
     raw = response.tags.get(FINALIZED_FEATURES_TAG)

@@ -3,21 +3,19 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
-from aiokafka.errors import (
-    KafkaError,
-    MessageSizeTooLargeError,
-    NotLeaderForPartitionError,
-    ProducerFenced,
-    UnknownTopicOrPartitionError,
-)
+from aiokafka.errors import NotLeaderForPartitionError, ProducerFenced, UnknownTopicOrPartitionError
+from aiokafka.protocol.transaction import EndTxnRequest
 
 from deploy.local.kafka import EmbeddedKafka
 from producers import transactions
+from producers.errors import RecordRefused
 from producers.records import Outgoing
+from producers.transaction_protocol import BumpingEndTxnRequest
 from producers.transactions import BATCH_BYTES_MAX, TransactionalProducer
 
 EVENTS, STATE, STAMPED = "said.events", "said.state", "said.stamped"
@@ -153,8 +151,9 @@ async def test_more_than_a_batch_and_larger_than_a_batch_go_into_one_transaction
 
 async def test_a_record_that_the_topic_does_not_take_leaves_nothing_of_its_transaction(kafka: str, make: Make) -> None:
     producer = await make()
-    with pytest.raises(MessageSizeTooLargeError):
+    with pytest.raises(RecordRefused, match="MESSAGE_TOO_LARGE") as refused:
         await producer.write([event(b"small", 1), event(b"x" * 5 * BATCH_BYTES_MAX)])
+    assert (refused.value.topic, refused.value.partition) == (EVENTS, 0)
     await (await make()).write([event(b"said", 1)])
     async with asyncio.timeout(20):
         while not (found := await committed(kafka, EVENTS, 1)):
@@ -180,10 +179,52 @@ async def test_the_owner_before_is_fenced_and_what_it_left_open_is_settled(
     assert await settled(kafka, 2) == [b"former", b"later"]
 
 
-async def test_a_topic_that_is_not_there_is_an_error(make: Make) -> None:
+async def test_a_topic_that_is_not_there_is_an_error_that_names_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "COMMIT_SECONDS_MAX", 1.0)
     producer = await make()
-    with pytest.raises(KafkaError):
+    with pytest.raises(TimeoutError, match="nowhere 0"):
         await producer.write([Outgoing("nowhere", 0, b"k", b"v")])
+
+
+async def test_a_batch_that_is_sent_twice_is_there_once(kafka: str, make: Make, version: int) -> None:
+    """What a retry does whose first attempt had arrived."""
+    producer = await make()
+    for text in (b"first", b"second"):
+        batches = {partition: waiting[0] for partition, waiting in producer._batches([event(text)]).items()}
+        await producer._know({EVENTS})
+        if version == 1:
+            await producer._add_partitions({partition: [] for partition in batches})
+        await producer._produce(dict(batches))
+        await producer._produce(dict(batches))
+        await producer._end(commit=True)
+    assert await settled(kafka, 2) == [b"first", b"second"]
+
+
+async def test_an_end_that_is_sent_twice_ends_its_transaction_and_no_later_one(
+    kafka: str, make: Make, version: int
+) -> None:
+    """Why an end without an answer is repeated with version 2 and not with version 1."""
+    producer = await make()
+    await producer.write([event(b"first")])
+    producer_id, former_epoch = producer._producer_id, producer._epoch - (version == 2)
+    repeat: Any = BumpingEndTxnRequest if version == 2 else EndTxnRequest
+    request = repeat(producer.transactional_id, producer_id, former_epoch, True)
+    again = await producer._coordinate(request, transactions._only_code)
+    assert version == 1 or (again.producer_id, again.producer_epoch) == (producer_id, producer._epoch)
+    # The next transaction has begun when the late request arrives.
+    batches = {partition: waiting[0] for partition, waiting in producer._batches([event(b"half")]).items()}
+    if version == 1:
+        await producer._add_partitions({partition: [] for partition in batches})
+    await producer._produce(batches)
+    if version == 1:
+        await producer._coordinate(request, transactions._only_code)
+        assert await settled(kafka, 2) == [b"first", b"half"], "it ends the transaction that is under way"
+    else:
+        with pytest.raises(ProducerFenced):
+            await producer._coordinate(request, transactions._only_code)
+        await producer._end(commit=False)
+        await producer.write([event(b"second")])
+        assert await settled(kafka, 2) == [b"first", b"second"]
 
 
 async def test_the_version_is_what_the_cluster_has_agreed_on(make: Make, version: int) -> None:

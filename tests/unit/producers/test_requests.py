@@ -2,7 +2,7 @@
 
 import random
 
-from producers.transactions import REQUEST_BYTES_MAX, Batches, next_request
+from producers.batches import REQUEST_BYTES_MAX, Batches, next_request
 
 
 def test_a_transaction_of_any_size_is_split_into_requests_that_a_broker_reads_and_keeps_each_partitions_order() -> None:
