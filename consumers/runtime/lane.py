@@ -25,6 +25,7 @@ from consumers.runtime.isolating import Isolation
 from consumers.runtime.lease import Lease
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Work
 from consumers.runtime.runners import RunItem, Runners
+from consumers.runtime.slots import Slots
 from consumers.runtime.timers import Mark
 from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, Clock, Position, Transport
 from consumers.runtime.trials import Transactions, Trials
@@ -43,6 +44,10 @@ HEARD_COMMIT_SECONDS = 1.0
 IDLE_SECONDS = 1.0
 # Few, so that lanes gather what they say: twenty with a transaction each are half as fast as two that take turns.
 COMMITS_AT_ONCE = 2
+COMMIT_MOMENT_SECONDS = 0.5
+# After a broker's death or a rolling restart all lanes may open at once, and each reads its whole state.
+OPENINGS_AT_ONCE = 8
+OPENING_MOMENT_SECONDS = 2.0
 BARRIER_POLL_SECONDS = 0.005
 ROOM_POLL_SECONDS = 0.02
 REVOKED_DRAIN_SECONDS = 2.0
@@ -53,8 +58,9 @@ FENCED_PAUSE_SECONDS = 1.5
 class Host:
     """What the lanes of one worker share.
 
-    Its life's id, the room at its dependencies, how long it drains when it stops, and who may commit or run a suspect
-    just now. `clock` tells what people and brokers call the time, `monotonic` measures how long something takes.
+    Its life's id, the room at its dependencies, how long it drains when it stops, and who may commit, open or run a
+    suspect just now. `clock` tells what people and brokers call the time, `monotonic` measures how long something
+    takes.
     `observe` is told what the brokers' clocks show, see `BrokerClock`; `jitter` is a number between 0 and 1 by which
     pauses differ.
     """
@@ -63,7 +69,8 @@ class Host:
     clock: Clock
     room: Room = UNLIMITED
     drain_seconds: float = REVOKED_DRAIN_SECONDS
-    commits: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(COMMITS_AT_ONCE))
+    commits: Slots = field(default_factory=lambda: Slots(COMMITS_AT_ONCE, COMMIT_MOMENT_SECONDS))
+    openings: Slots = field(default_factory=lambda: Slots(OPENINGS_AT_ONCE, OPENING_MOMENT_SECONDS))
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
     monotonic: Clock = time.monotonic
     observe: Callable[[float, float, float], None] = lambda at, asked, answered: None
@@ -163,9 +170,10 @@ class Lane:
         self._wake.set()
 
     async def _open(self) -> None:
-        await self.transport.open()
-        self.memory = self._remember()
-        position = await self._restore()
+        async with self.host.openings.taken():
+            await self.transport.open()
+            self.memory = self._remember()
+            position = await self._restore()
         self._offsets = await self._start_offsets(position)
         self._former, self._ending = position, ending_of(position, self.host.life)
         unclean = position.unclean if position is not None and self._ending != "clean" else 0
@@ -390,8 +398,8 @@ class Lane:
             self.memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
 
     async def _commit(self, clean: bool = False, stopped: bool = False) -> None:
-        """Write one transaction, where none is under way; only so many at once in the whole worker."""
-        async with self.host.commits:
+        """Write one transaction, where none is under way; only so many at once in the worker, unless they hang."""
+        async with self.host.commits.taken():
             self._transactions.begun += 1
             self._isolation.begins()
             snapshot = self.memory.take()
