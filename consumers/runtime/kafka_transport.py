@@ -6,21 +6,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import (
-    CorruptRecordException,
-    InvalidTimestampError,
-    MessageSizeTooLargeError,
-    ProducerFenced,
-    RecordListTooLargeError,
-)
+from aiokafka.errors import ProducerFenced
 
 from consumers.runtime.lease import Membership
-from consumers.runtime.reader import Reader, Share, Take
+from consumers.runtime.reader import METADATA_AGE_MS, Reader, Share, Take
 from consumers.runtime.transport import Transport
 from producers.bounded_consumer import BoundedConsumer
 from producers.describing import transaction_state
-from producers.errors import LaneLost, StateUnreadable, Uncommittable
+from producers.errors import LaneLost, RecordRefused, StateUnreadable, Uncommittable
 from producers.headers import NOOP_TYPE
+from producers.pauses import Pauses
 from producers.records import Outgoing, Record
 from producers.skipped_batches import skipped_in
 from producers.transactions import Place, TransactionalProducer
@@ -28,7 +23,8 @@ from producers.transactions import Place, TransactionalProducer
 log = logging.getLogger(__name__)
 
 HANGING_AFTER_SECONDS = 1.0
-REFUSED = (MessageSizeTooLargeError, RecordListTooLargeError, CorruptRecordException, InvalidTimestampError)
+SETTLED_SECONDS_MAX = 15.0
+FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX = 0.01, 0.2
 ABORTED = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 
 
@@ -82,29 +78,54 @@ class KafkaTransport(Transport):
         return await transaction_state(self._questions._client, self._transactional_id)
 
     async def _settle_hanging(self, decided: str) -> None:
-        """A broker that died may have lost the markers of a decided transaction: it then hides records for ever.
+        """A broker that died may have lost the markers of a decided transaction: it then hides records without end.
 
-        The lane alone writes its state partition, so after InitProducerId nothing there can be open. If something is,
-        a no-op transaction of the same id with the same decision settles every partition the id writes.
+        A no-op transaction of the same id, with the same decision, settles every partition that the id writes. It is
+        written where something stays undecided for a second: in the state partition, which the lane alone writes, or in
+        an input. There it may be another client's transaction, to which a no-op does nothing.
+
+        Returns when the marker is written, or `restore` would read the state without the transaction that it settles.
         """
-        deadline = asyncio.get_running_loop().time() + HANGING_AFTER_SECONDS
-        while await self._end(self._questions) < await self._end(self._uncommitted):
-            if asyncio.get_running_loop().time() > deadline:
-                assert self._producer is not None
-                log.warning("lane.hanging", extra={"lane": self._transactional_id, "decided": decided})
-                # The compacted topics take no record without a key.
-                headers = (("ce_type", NOOP_TYPE.encode()),)
-                noops = [Outgoing(topic, index, NOOP_TYPE.encode(), None, headers) for topic, index in self._writes]
-                await self._producer.write(noops, commit=decided not in ABORTED)
-                return
-            await asyncio.sleep(0.05)
+        inputs = list(self._heard.values())
+        undecided = {partition: await self._written_end(partition) for partition in (self._state, *inputs)}
+        if await self._are_decided(undecided, HANGING_AFTER_SECONDS):
+            return
+        assert self._producer is not None
+        log.warning("lane.hanging", extra={"lane": self._transactional_id, "decided": decided})
+        # The compacted topics take no record without a key.
+        headers = (("ce_type", NOOP_TYPE.encode()),)
+        noops = [Outgoing(topic, index, NOOP_TYPE.encode(), None, headers) for topic, index in self._writes]
+        await self._producer.write(noops, commit=decided not in ABORTED)
+        state = {self._state: await self._written_end(self._state)}
+        if not await self._are_decided(state, SETTLED_SECONDS_MAX):
+            raise LaneLost(f"{self._transactional_id}: a transaction in {self._state.topic} is not settled yet")
+        # Longer than this only another client's transaction stays open.
+        await self._are_decided(undecided, HANGING_AFTER_SECONDS)
 
-    async def _end(self, reader: BoundedConsumer) -> int:
-        return int((await reader.end_offsets([self._state]))[self._state])
+    async def _are_decided(self, ends: dict[TopicPartition, int], seconds: float) -> bool:
+        """Whether, within so many seconds, every record below these ends is committed or aborted, and so marked."""
+        pauses = Pauses(FIRST_PAUSE_SECONDS, PAUSE_SECONDS_MAX)
+        deadline = asyncio.get_running_loop().time() + seconds
+        for partition, end in ends.items():
+            while await self._decided_end(partition) < end:
+                if asyncio.get_running_loop().time() > deadline:
+                    return False
+                await pauses.wait()
+        return True
+
+    async def _decided_end(self, partition: TopicPartition) -> int:
+        return int((await self._questions.end_offsets([partition]))[partition])
+
+    async def _written_end(self, partition: TopicPartition) -> int:
+        return int((await self._uncommitted.end_offsets([partition]))[partition])
 
     async def restore(self) -> AsyncIterator[tuple[str, bytes | None]]:
         async with BoundedConsumer(
-            **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
+            **self._connection,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            metadata_max_age_ms=METADATA_AGE_MS,
         ) as reader:
             reader.assign([self._state])
             end = (await reader.end_offsets([self._state]))[self._state]
@@ -163,9 +184,9 @@ class KafkaTransport(Transport):
             places = await self._producer.write(said + journals)
         except ProducerFenced as fenced:
             raise LaneLost(f"{self._transactional_id} was fenced by another owner") from fenced
-        except REFUSED as refused:
+        except RecordRefused as refused:
             largest = max(len(one.value or b"") for one in said + journals)
-            raise Uncommittable(f"{refused!r}; the largest record has {largest} bytes") from refused
+            raise Uncommittable(f"{refused}; the largest record has {largest} bytes") from refused
         self._tell_neighbours(said, places)
         told = [places[partition].at_ms for partition in self._heard.values() if partition in places]
         return min(told) / 1000 if told else None
