@@ -35,11 +35,13 @@ from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
 from consumers.topics import apply
 from consumers.tracker.figures import SagaFigures
+from consumers.tracker.holding import HeldPartitions
 from consumers.tracker.inspecting import Inspector
 from consumers.tracker.ledger import TrackerLedger, tracker_of
 from producers.cluster import connection
 from producers.group_coverage import Watch, words_for
 from producers.groups import standing_of
+from producers.open_transactions import look_for_open_transactions
 from producers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -143,6 +145,9 @@ class Worker:
         self.registry.register(SagaFigures(lambda: self.groups))
         self._loop_watch = LoopWatch()
         self.registry.register(self._loop_watch)
+        inputs = {topic for role in self._roles for topic in (role.topics.commands, role.topics.events)}
+        self._held = HeldPartitions(partial(look_for_open_transactions, settings, inputs), time.time)
+        self.registry.register(self._held)
 
     @property
     def participants(self) -> list[str]:
@@ -173,6 +178,8 @@ class Worker:
             await asyncio.gather(*(subscriber.joined() for subscriber in subscribers))
             watching = asyncio.create_task(self._watch_coverage(), name="coverage")
             life.push_async_callback(cancelled, watching)
+            life.push_async_callback(self._held.stop)
+            await self._held.start()
             self._life = life.pop_all()
 
     async def _watch_coverage(self) -> None:

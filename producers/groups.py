@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from producers.bounded_consumer import BoundedConsumer
+from producers.brokers import AdminClient
 from producers.cluster import connection
+from producers.open_transactions import look_for_open_transactions
 from producers.settings import Settings
+from schemas.topics import SagaTopics
 
 # In an answer to DescribeGroups: error, name, state, protocol type, protocol, members.
 MEMBERS_PLACE = 5
@@ -17,16 +19,21 @@ MEMBERS_PLACE = 5
 
 @dataclass(frozen=True)
 class GroupStanding:
-    """How many members a group has, and how many records of one partition it has not heard yet."""
+    """How many members a group has, and how many records of one partition it has not read yet.
+
+    `held_by` tells of an open transaction that hides what stands behind it there, or on the saga's commands, and of the
+    command that ends it.
+    """
 
     members: int
     behind: int
+    held_by: str = ""
 
 
 async def standing_of(settings: Settings, group: str, topic: str, partition: int) -> GroupStanding:
     """Ask the cluster; raises `ConnectionError` where it does not answer."""
     place = TopicPartition(topic, partition)
-    admin, consumer = AIOKafkaAdminClient(**connection(settings)), BoundedConsumer(**connection(settings))
+    admin, consumer = AdminClient(**connection(settings)), BoundedConsumer(**connection(settings))
     try:
         await admin.start()
         await consumer.start()
@@ -34,10 +41,13 @@ async def standing_of(settings: Settings, group: str, topic: str, partition: int
         (described,) = answer.groups
         offsets: dict[TopicPartition, Any] = await admin.list_consumer_group_offsets(group, partitions=[place])
         end = (await consumer.end_offsets([place]))[place]
-    except KafkaError as error:
-        raise ConnectionError(str(error)) from error
+    except (KafkaError, TimeoutError) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
     finally:
         await consumer.stop()
         await admin.close()
     committed = offsets[place].offset if place in offsets else 0
-    return GroupStanding(len(described[MEMBERS_PLACE]), end - max(0, committed))
+    commands = SagaTopics.of(topic.partition(".")[0]).commands
+    held = await look_for_open_transactions(settings, (topic, commands), partition)
+    words = [f"{one.words}; `{one.remedy(settings.bootstrap_servers)}` ends it now" for one in held]
+    return GroupStanding(len(described[MEMBERS_PLACE]), end - max(0, committed), next(iter(words), ""))

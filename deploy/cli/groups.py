@@ -211,3 +211,12 @@ def topics_apply(
 ) -> None:
     """Create what is missing; never changes what is there."""
     raise typer.Exit(topics.topics_apply(settings(), begin_from, as_json))
+
+
+@topics_verbs.command(name="abort")
+def topics_abort(
+    transactional_id: Annotated[str, typer.Argument(help="As `soma doctor` shows it.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """End an open transaction that hides records from every reader; nothing of it is ever read."""
+    raise typer.Exit(topics.topics_abort(settings(), transactional_id, as_json))

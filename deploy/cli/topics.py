@@ -1,11 +1,12 @@
-"""`soma topics plan|apply`: the topics the hub needs on its cluster."""
+"""`soma topics plan|apply|abort`: the topics the hub needs on its cluster, and what holds them up."""
 
 from typing import Literal
 
 from consumers.topics import Plan, WantedTopic, apply, plan
 from deploy.cli.tables import print_rows
-from deploy.cli.talking import kinds_of, say, show, talk
+from deploy.cli.talking import kinds_of, printable, say, show, talk
 from producers.client import Client
+from producers.open_transactions import OPEN_STATES, fence, state_of
 from producers.settings import Settings
 
 COLUMNS = ["topic", "partitions", "replication", "configuration"]
@@ -34,6 +35,30 @@ def topics_apply(settings: Settings, begin_from: Literal["beginning", "now"] | N
     async def work(client: Client) -> int:
         tell(await apply(settings, kinds_of(settings), begin_from), as_json, "created")
         return 0
+
+    return talk(settings, work)
+
+
+def topics_abort(settings: Settings, transactional_id: str, as_json: bool) -> int:
+    """End the open transaction of this id, of any client: nothing of it is read, and its owner is fenced. Blocks.
+
+    Returns 0 when it is aborted, 2 where the id has no open transaction, 3 where Kafka does not answer.
+    """
+
+    async def work(_: Client) -> int:
+        before = await state_of(settings, transactional_id)
+        if before in OPEN_STATES:
+            await fence(settings, transactional_id)
+        aborted = before in OPEN_STATES
+        if as_json:
+            show({"transactional_id": transactional_id, "was": before or "unknown", "aborted": aborted})
+        if aborted:
+            say(
+                f"the transaction of {printable(transactional_id)} is aborted; a lane that had it opens again by itself"
+            )
+            return 0
+        say(f"{printable(transactional_id)} has no open transaction ({before or 'no coordinator knows it'})")
+        return 2
 
     return talk(settings, work)
 

@@ -195,6 +195,8 @@ def test_what_a_look_finds_is_told_and_looked_at_again() -> None:
 )
 def test_what_was_found_is_told_in_words(members: int, behind: int, found: str) -> None:
     assert in_words("order.till", members, behind) == found
+    # An open transaction makes every participant look slow or hanging.
+    assert in_words("order.till", members, behind, "the transaction of X holds it") == "the transaction of X holds it"
 
 
 @pytest.mark.parametrize(

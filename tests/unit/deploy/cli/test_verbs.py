@@ -44,6 +44,7 @@ def soma(*words: str) -> Result:
         ["steps", "resume", "campaign.studio", "draft_content"],
         ["topics", "plan"],
         ["topics", "apply"],
+        ["topics", "abort", "other.client"],
     ],
     ids=" ".join,
 )
