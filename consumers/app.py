@@ -15,6 +15,8 @@ def sagas() -> tuple[SagaKind, ...]:
             campaign.FLOW,
             undo_campaign.UNDOS,
             schemas["campaign"],
-            lambda settings: campaign_adapters(settings.home, settings.smtp),
+            lambda settings: campaign_adapters(
+                settings.home, settings.smtp.get_secret_value() if settings.smtp else ""
+            ),
         ),
     )

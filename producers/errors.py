@@ -1,18 +1,31 @@
 """Everything the hub raises on purpose.
 
 SomaError
-├── FlowError            the choreography itself is wrong; all mistakes are listed
-│   ├── FlowMisdeclared     marks or signatures are wrong
-│   └── UnknownApplication  there is no such composition root
-├── Unreadable           a record that is no message of ours; it becomes a dead letter
-├── DependencyDown       a port's breaker is open; the item waits, no attempt is spent
-├── LaneLost             this lane belongs to somebody else now, or must be opened anew
-├── Uncommittable        what a transaction writes is refused for what it is, and will be each time
-│   └── RecordRefused    Kafka refuses a record of this transaction in each attempt; names the partition
-├── NotReachable         Kafka or the store does not answer
-├── StateUnreadable      a batch of a state topic cannot be unpacked; the lane does not open without it
-└── PositionLost         the state topic and the log do not fit together; names the verb that helps
+├── FlowError                 the choreography itself is wrong; all mistakes are listed
+│   ├── FlowMisdeclared       marks or signatures are wrong
+│   └── UnknownApplication    there is no such composition root
+├── Unreadable                a record that is no message of ours; it becomes a dead letter
+├── DependencyDown            a port's breaker is open; the item waits, no attempt is spent
+├── LaneLost                  this lane belongs to another worker now, or must be opened again
+├── Uncommittable             what a transaction writes is refused for what it is, and will be each time
+│   └── RecordRefused         Kafka refuses a record of this transaction in each attempt; names the partition
+├── StateUnreadable           a batch of a state topic cannot be unpacked; the lane does not open without it
+├── PositionLost              the state topic and the log do not fit together; names the verb that helps
+├── Misconfigured             a setting cannot be used; names the variable                          exit code 2
+├── TimedOut                  a server answers, but not with what was asked for, in time            exit code 3
+└── ConnectionFailed          a server cannot be used; says why, and the remedy                     exit code 3
+    ├── NoStack               this home runs no stack, and no server is named
+    ├── NotReachable          it does not answer: its name, its port, the network, the time
+    ├── TlsFailed             it answers, but its certificate is not accepted, or it expects TLS
+    │   └── TlsMissing        it breaks off the TLS handshake: it speaks no TLS
+    ├── LoginFailed           it refuses the user, the password or the way to log in
+    ├── AccessDenied          it knows the user, who lacks a right: an ACL or a grant
+    ├── TopicMissing          the cluster has no such topic
+    ├── DatabaseMissing       the ClickHouse server has no such database
+    └── AnotherServer         a server of another stack answers at this home's address
 """
+
+from pathlib import Path
 
 IS_DOWN = "is down; its breaker is open"
 
@@ -87,5 +100,81 @@ class StateUnreadable(SomaError):
     """A state topic has a batch that cannot be unpacked; the text names the place and what to do."""
 
 
-class NotReachable(SomaError):
-    """Kafka or the store does not answer; the text names the address and what to do."""
+class Misconfigured(SomaError):
+    """A setting cannot be used; the text names the variable and what to write instead."""
+
+    exit_code = 2
+
+
+class TimedOut(SomaError):
+    """What was asked for did not come in time. It says nothing of whether it exists."""
+
+    exit_code = 3
+    may_pass = True
+
+
+class ConnectionFailed(SomaError):
+    """A server cannot be used. `server` names it with its address, `cause` says why, `remedy` what to do.
+
+    `may_pass` tells whether a daemon that starts had better try again: a wrong password stays wrong.
+    """
+
+    exit_code = 3
+    may_pass = True
+
+    def __init__(self, server: str, cause: str, remedy: str) -> None:
+        self.server, self.cause, self.remedy = server, cause, remedy
+        super().__init__(f"{server} {cause}; {remedy}")
+
+
+class NoStack(ConnectionFailed):
+    """The home has no running stack, and the settings name no server instead."""
+
+    may_pass = False
+
+    def __init__(self, home: Path, variable: str) -> None:
+        super().__init__(
+            f"SOMA_HOME {home}:", "no stack runs in this home", f"`soma up` starts one, or {variable} names a server"
+        )
+
+
+class NotReachable(ConnectionFailed):
+    """The server does not answer."""
+
+
+class TlsFailed(ConnectionFailed):
+    """The server answers, but no TLS connection comes about."""
+
+    may_pass = False
+
+
+class TlsMissing(TlsFailed):
+    """The server breaks off the TLS handshake; one that is just ending does so too."""
+
+    may_pass = True
+
+
+class LoginFailed(ConnectionFailed):
+    """The server refuses the login."""
+
+    may_pass = False
+
+
+class AccessDenied(ConnectionFailed):
+    """The server refuses what was asked: the user lacks a right."""
+
+    may_pass = False
+
+
+class TopicMissing(ConnectionFailed):
+    """The cluster has no such topic."""
+
+
+class DatabaseMissing(ConnectionFailed):
+    """The ClickHouse server has no such database."""
+
+
+class AnotherServer(ConnectionFailed):
+    """The address is this home's, the server is not."""
+
+    may_pass = False

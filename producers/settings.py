@@ -2,23 +2,33 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
-DEFAULT_BOOTSTRAP_SERVERS = "127.0.0.1:9092"
-DEFAULT_CLICKHOUSE_URL = "http://127.0.0.1:8123"
+from producers.errors import NoStack
+from producers.secrets import HttpUrl, SecretUrl, SmtpUrl
 
 
 class KafkaSecurity(BaseModel):
     """How to log in to a Kafka cluster; plain text by default."""
 
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     username: str | None = None
-    password: str | None = None
+    password: SecretStr | None = None
     ca_file: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_a_login(self) -> Self:
+        missing = [name for name in ("username", "password") if not getattr(self, name)]
+        if self.protocol.startswith("SASL") and missing:
+            variables = " and ".join(f"SOMA_KAFKA_SECURITY__{name.upper()}" for name in missing)
+            raise ValueError(f"the protocol {self.protocol} needs a login: set {variables}")
+        return self
 
 
 class Bulkhead(BaseModel):
@@ -34,11 +44,17 @@ class Settings(BaseSettings):
     """What every program of the hub needs to know.
 
     `SOMA_HOME` holds the embedded stack's state. A cluster named by `KAFKA_BOOTSTRAP_SERVERS` or `CLICKHOUSE_URL` is
-    used instead of the embedded one; unset, the addresses are those that `soma up` wrote into `SOMA_HOME`.
+    used instead of the embedded one; unset, the addresses are those that `soma up` wrote into `SOMA_HOME`. There is no
+    other default: a home without a stack and without a named server raises `NoStack`.
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="SOMA_", env_nested_delimiter="__", extra="ignore", populate_by_name=True, env_ignore_empty=True
+        env_prefix="SOMA_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        populate_by_name=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     home: Path = Field(default=Path(".soma"), validation_alias=AliasChoices("SOMA_HOME"))
@@ -50,9 +66,8 @@ class Settings(BaseSettings):
         ),
     )
     kafka_security: KafkaSecurity = KafkaSecurity()
-    clickhouse_url: str | None = Field(
+    clickhouse_url: HttpUrl | None = Field(
         default=None,
-        pattern=r"^https?://[^\s]+$",
         validation_alias=AliasChoices("clickhouse_url", "CLICKHOUSE_URL", "SOMA_CLICKHOUSE__URL"),
     )
     clickhouse_database: str = Field(default="soma", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
@@ -66,7 +81,7 @@ class Settings(BaseSettings):
     )
     partitions: int = Field(default=4, ge=1, le=1_000, description="Partitions of every topic of a saga.")
     replication: int = Field(default=1, ge=1, le=9)
-    smtp_url: str | None = Field(default=None, pattern=r"^smtps?://[^\s]+$")
+    smtp_url: SmtpUrl | None = None
     application: str = Field(
         default="consumers.app:sagas",
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
@@ -86,33 +101,53 @@ class Settings(BaseSettings):
 
     @property
     def bootstrap_servers(self) -> str:
-        """The Kafka brokers to talk to, `host:port[,host:port]`."""
-        return self.kafka_bootstrap_servers or str(self.stack().get("kafka", DEFAULT_BOOTSTRAP_SERVERS))
+        """The Kafka brokers to talk to, `host:port[,host:port]`; raises `NoStack` where there are none."""
+        return self.kafka_bootstrap_servers or self._embedded("kafka", "KAFKA_BOOTSTRAP_SERVERS")
 
     @property
-    def store_url(self) -> str:
-        """The ClickHouse HTTP address to talk to."""
-        return self.clickhouse_url or str(self.stack().get("clickhouse", DEFAULT_CLICKHOUSE_URL))
+    def store_url(self) -> SecretUrl:
+        """The ClickHouse HTTP address to talk to; raises `NoStack` where there is none."""
+        return self.clickhouse_url or SecretUrl(self._embedded("clickhouse", "CLICKHOUSE_URL"))
 
     @property
-    def smtp(self) -> str:
-        """The SMTP server that mail leaves through, `smtp://host:port`."""
-        return self.smtp_url or str(self.stack().get("smtp", "smtp://127.0.0.1:2525"))
+    def smtp(self) -> SecretUrl | None:
+        """The SMTP server that mail leaves through; None where none is named and no stack runs."""
+        embedded = self.stack().get("smtp")
+        return self.smtp_url or (SecretUrl(embedded) if isinstance(embedded, str) else None)
 
     @property
     def stack_file(self) -> Path:
-        """Where the embedded stack writes its addresses: `{"kafka", "clickhouse", "smtp"}`."""
+        """Where the embedded stack writes its addresses while it runs: `{"kafka", "clickhouse", "smtp"}`."""
         return self.home / "stack.json"
 
     def stack(self) -> dict[str, Any]:
-        """The embedded stack's addresses, or nothing where it was never started."""
+        """The embedded stack's addresses, or nothing where it does not run."""
         try:
             addresses = json.loads(self.stack_file.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+        except (OSError, ValueError):
             return {}
         return addresses if isinstance(addresses, dict) else {}
 
+    def own_cluster_id(self) -> str | None:
+        """The id of the embedded Kafka's cluster; None where Kafka is named, or this home has none yet."""
+        if self.kafka_bootstrap_servers is not None:
+            return None
+        try:
+            properties = (self.home / "kafka" / "log" / "meta.properties").read_text()
+        except (OSError, ValueError):
+            return None
+        ids = [line.partition("=")[2].strip() for line in properties.splitlines() if line.startswith("cluster.id=")]
+        return ids[0] if ids else None
 
-def mistakes_in(error: ValidationError) -> list[str]:
-    """One line per wrong setting, each with the variable's name and what is wrong with it."""
+    def _embedded(self, part: str, variable: str) -> str:
+        address = self.stack().get(part)
+        if not isinstance(address, str) or not address:
+            raise NoStack(self.home, variable)
+        return address
+
+
+def mistakes_in(error: ValidationError | SettingsError) -> list[str]:
+    """One line per wrong setting, each with the variable's name and what is wrong with it; never the value."""
+    if isinstance(error, SettingsError):
+        return [str(error)]
     return [f"{'__'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from deploy.cli.logs import configure_logs
 from producers.settings import Settings, mistakes_in
@@ -19,11 +20,16 @@ def settings() -> Settings:
     """The settings from the environment; leaves with exit code 2 and a line for every mistake in them."""
     try:
         found = Settings()
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
         for mistake in mistakes_in(error):
             print(f"soma: setting {mistake}", file=sys.stderr)
         raise typer.Exit(2) from None
-    return found.model_copy(update={"home": found.home.resolve()})
+    try:
+        return found.model_copy(update={"home": found.home.resolve()})
+    except OSError as error:
+        # A relative home, and a current folder that was removed.
+        print(f"soma: SOMA_HOME={found.home} cannot be found from here ({error.strerror})", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 def daemon_settings() -> Settings:

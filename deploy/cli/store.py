@@ -7,16 +7,16 @@ import os
 import signal
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from deploy.local.errors import StackError
 from deploy.local.store import serve_store
-from producers.settings import DEFAULT_CLICKHOUSE_URL, Settings
+from deploy.local.wiring import DEFAULT_PORTS
+from producers.settings import Settings
 
 log = logging.getLogger(__name__)
 
 LOOPBACK = "127.0.0.1"
-DEFAULT_PORT = urlsplit(DEFAULT_CLICKHOUSE_URL).port or 8123
+DEFAULT_PORT = DEFAULT_PORTS["clickhouse"]
 
 
 def store(settings: Settings, port: int | None) -> int:

@@ -43,7 +43,12 @@ def embedded_parts(settings: Settings) -> tuple[Part, ...]:
         servers.append(kafka_part())
     if settings.clickhouse_url is None:
         servers.append(
-            Part("store", _launch_store, lambda wiring, pid: store_answers(wiring.clickhouse), ("clickhouse",))
+            Part(
+                "store",
+                _launch_store,
+                lambda wiring, pid: store_answers(wiring.clickhouse.get_secret_value()),
+                ("clickhouse",),
+            )
         )
     if settings.smtp_url is None:
         servers.append(mail_part())

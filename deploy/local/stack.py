@@ -19,6 +19,8 @@ from deploy.local.logs import tail
 from deploy.local.places import Places, cache_folder
 from deploy.local.records import TOKEN_VARIABLE, end, living, read_record, recorded, strays
 from deploy.local.supervisor import SUPERVISOR_COMMAND
+from deploy.local.wiring import withdraw_addresses
+from producers.secrets import SecretUrl
 from producers.settings import Settings
 
 READY_TIMEOUT_SECONDS = 90.0
@@ -116,7 +118,11 @@ class Stack:
             "CLICKHOUSE_URL": self.settings.clickhouse_url,
             "SOMA_SMTP_URL": self.settings.smtp_url,
         }
-        passed = {name: value for name, value in named.items() if value is not None}
+        passed = {
+            name: value.get_secret_value() if isinstance(value, SecretUrl) else value
+            for name, value in named.items()
+            if value is not None
+        }
         return start_supervisor(self.places, self.command, passed)
 
     @contextmanager
@@ -145,6 +151,7 @@ class Stack:
         return [wave for wave in (first, middle, last) if wave]
 
     def _tidy(self) -> None:
+        withdraw_addresses(self.places)
         for file in self.places.run.glob("*"):
             if file.suffix in (".json", ".ready"):
                 file.unlink(missing_ok=True)

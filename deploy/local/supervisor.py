@@ -25,7 +25,7 @@ from deploy.local.places import Places
 from deploy.local.ports import is_free
 from deploy.local.records import TOKEN_VARIABLE, Record, end, living, recorded, strays
 from deploy.local.watched import Report, Watched
-from deploy.local.wiring import DEFAULT_PORTS, choose_ports, remembered_ports, wire, write_addresses
+from deploy.local.wiring import DEFAULT_PORTS, choose_ports, remembered_ports, wire, withdraw_addresses, write_addresses
 from producers.settings import Settings
 
 SUPERVISOR_COMMAND = (sys.executable, "-P", "-m", "deploy.local.supervisor")
@@ -99,6 +99,7 @@ class Supervisor:
             free = [watched for watched in remaining if watched.part.name not in needed] or remaining
             self._stop(free)
             remaining = [watched for watched in remaining if watched not in free]
+        withdraw_addresses(self.places)
         self.places.record("supervisor").unlink(missing_ok=True)
 
     def _start(self, watched: Watched, now_seconds: float) -> None:

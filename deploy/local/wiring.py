@@ -9,6 +9,7 @@ from deploy.local.errors import StackError
 from deploy.local.files import read_object, write_whole
 from deploy.local.places import Places
 from deploy.local.ports import LOOPBACK, choose_port
+from producers.secrets import SecretUrl
 from producers.settings import Settings
 
 DEFAULT_PORTS: Mapping[str, int] = {"kafka": 9_092, "controller": 9_093, "clickhouse": 8_123, "smtp": 2_525}
@@ -21,13 +22,17 @@ class Wiring:
     places: Places
     ports: Mapping[str, int]
     kafka: str
-    clickhouse: str
-    smtp: str
+    clickhouse: SecretUrl
+    smtp: SecretUrl
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a part that is told the addresses finds in its environment."""
-        return {"KAFKA_BOOTSTRAP_SERVERS": self.kafka, "CLICKHOUSE_URL": self.clickhouse, "SOMA_SMTP_URL": self.smtp}
+        """What a part that is told the addresses finds in its environment; it may hold passwords."""
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "CLICKHOUSE_URL": self.clickhouse.get_secret_value(),
+            "SOMA_SMTP_URL": self.smtp.get_secret_value(),
+        }
 
     def fingerprint(self, ports: Collection[str], told: bool) -> str:
         """Tells whether a part was started with these addresses; a hash, since an address may hold a password."""
@@ -41,8 +46,8 @@ def wire(settings: Settings, places: Places, ports: Mapping[str, int]) -> Wiring
         places=places,
         ports=ports,
         kafka=settings.kafka_bootstrap_servers or f"{LOOPBACK}:{ports['kafka']}",
-        clickhouse=settings.clickhouse_url or f"http://{LOOPBACK}:{ports['clickhouse']}",
-        smtp=settings.smtp_url or f"smtp://{LOOPBACK}:{ports['smtp']}",
+        clickhouse=settings.clickhouse_url or SecretUrl(f"http://{LOOPBACK}:{ports['clickhouse']}"),
+        smtp=settings.smtp_url or SecretUrl(f"smtp://{LOOPBACK}:{ports['smtp']}"),
     )
 
 
@@ -70,10 +75,24 @@ def write_addresses(wiring: Wiring, parts: Collection[str]) -> StackError | None
     """
     content: dict[str, object] = {"site": str(wiring.places.site), "ports": dict(wiring.ports)}
     content |= {"kafka": wiring.kafka} if "kafka" in parts else {}
-    content |= {"clickhouse": wiring.clickhouse} if "store" in parts else {}
-    content |= {"smtp": wiring.smtp} if "mail" in parts else {}
+    content |= {"clickhouse": wiring.clickhouse.get_secret_value()} if "store" in parts else {}
+    content |= {"smtp": wiring.smtp.get_secret_value()} if "mail" in parts else {}
     try:
         write_whole(wiring.places.stack_file, content)
     except StackError as error:
         return error
     return None
+
+
+def withdraw_addresses(places: Places) -> None:
+    """Leave only the ports in `stack.json`: what listens at the addresses from now on is not this home's.
+
+    On a full disk the file goes, and the ports with it.
+    """
+    content = read_object(places.stack_file)
+    if not content:
+        return
+    try:
+        write_whole(places.stack_file, {name: content[name] for name in ("site", "ports") if name in content})
+    except StackError:
+        places.stack_file.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from email.policy import SMTP as POLICY
 from enum import Enum
@@ -80,10 +80,11 @@ def recipient_of(mail: bytes) -> str:
 class PostOffice:
     """Where mail is handed in: `smtp://[user:password@]host[:port][?from=address]`.
 
-    With `smtp://` the connection is encrypted as soon as the server offers it, with `smtps://` from the start.
+    With `smtp://` the connection is encrypted as soon as the server offers it, with `smtps://` from the start. Empty:
+    there is no mail server, and every call raises ConnectionError. The URL is in no repr, for it may hold a password.
     """
 
-    smtp_url: str
+    smtp_url: str = field(repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a sender that no mail can come from; raises `ValueError`."""
@@ -100,6 +101,8 @@ class PostOffice:
     @asynccontextmanager
     async def counter(self) -> AsyncIterator[Counter]:
         """Connect, and say good-bye at the end. Raises what aiosmtplib raises if nobody answers."""
+        if not self.smtp_url:
+            raise ConnectionError("no mail server is named: set SOMA_SMTP_URL, or start the stack with `soma up`")
         url = urlsplit(self.smtp_url)
         async with SMTP(
             hostname=url.hostname,

@@ -148,8 +148,11 @@ def test_down_ends_everything_even_without_a_supervisor(make_stack: MakeStack, k
     stack.up()
     kill(stack, "guardian")
     kill(stack, "supervisor")
+    assert stack.settings.smtp is not None
     assert down(stack.settings, stack) == 0
     assert running_programs(stack.places.home) == Counter()
+    # What listens there from now on is not this home's.
+    assert stack.settings.smtp is None
     assert down(stack.settings, stack) == 0
 
 
@@ -175,7 +178,7 @@ def test_a_port_once_chosen_is_kept(make_stack: MakeStack) -> None:
     stack = make_stack("mail", "idler")
     stack.up()
     addresses = read_object(stack.places.stack_file)
-    assert stack.settings.smtp == addresses["smtp"]
+    assert str(stack.settings.smtp) == addresses["smtp"]
     stack.down()
     stack.up()
     assert read_object(stack.places.stack_file) == addresses

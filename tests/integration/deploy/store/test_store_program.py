@@ -7,6 +7,7 @@ import pytest
 
 from deploy.cli.query import query
 from deploy.local.store import serve_store
+from producers.secrets import SecretUrl
 from producers.settings import Settings
 from tests.integration.consumers.clickhouse.programs import StoreProgram, count_in, free_port
 
@@ -46,7 +47,7 @@ def test_without_a_password_it_stays_on_the_loopback_address(tmp_path: Path) -> 
 
 
 def settings_for(url: str) -> Settings:
-    return Settings(clickhouse_url=url, clickhouse_database="not_there_yet")
+    return Settings(clickhouse_url=SecretUrl(url), clickhouse_database="not_there_yet")
 
 
 def test_query_prints_a_table_or_one_json_object(store: StoreProgram, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,9 @@ from deploy.local.logs import bound, tail
 from deploy.local.parts import embedded_parts
 from deploy.local.places import Places, cache_folder
 from deploy.local.ports import CHOICE, choose_port, is_free
-from deploy.local.wiring import choose_ports, remembered_ports, wire, write_addresses
+from deploy.local.wiring import choose_ports, remembered_ports, wire, withdraw_addresses, write_addresses
+from producers.errors import NoStack
+from producers.secrets import SecretUrl
 from producers.settings import Settings
 
 
@@ -89,7 +91,9 @@ def test_a_corrupt_stack_file_remembers_nothing(tmp_path: Path, content: str) ->
 
 
 def test_an_outside_address_is_neither_started_nor_written_down(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, kafka_bootstrap_servers="far:9092", clickhouse_url="http://me:secret@far:8123")
+    settings = Settings(
+        home=tmp_path, kafka_bootstrap_servers="far:9092", clickhouse_url=SecretUrl("http://me:secret@far:8123")
+    )
     parts = {part.name for part in embedded_parts(settings)}
     assert parts == {"mail", "sink", "worker"}
     wiring = wire(settings, Places(tmp_path), choose_ports({}, {}))
@@ -115,3 +119,17 @@ def test_a_log_is_bounded_and_its_end_kept(tmp_path: Path) -> None:
         writer.write(b"goes on\n")
     assert log.read_bytes() == b"goes on\n"
     assert tail(tmp_path / "kafka.log.1", 5) == b"last\n"
+
+
+def test_a_stack_that_has_ended_leaves_its_ports_and_no_address(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    wiring = wire(settings, Places(tmp_path), {"kafka": 1, "controller": 2, "clickhouse": 3, "smtp": 4})
+    write_addresses(wiring, {"kafka", "store", "mail"})
+    assert settings.bootstrap_servers == "127.0.0.1:1"
+    withdraw_addresses(Places(tmp_path))
+    with pytest.raises(NoStack):
+        _ = settings.bootstrap_servers
+    with pytest.raises(NoStack):
+        _ = settings.store_url
+    assert settings.smtp is None
+    assert remembered_ports(Places(tmp_path)) == wiring.ports
