@@ -1,6 +1,7 @@
 """A small client for other programs: publish a command, hear its answer, follow the status of sagas."""
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -11,12 +12,13 @@ from typing import Any, Self
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from producers.answers import Answer, Published, answer_in, fact_in, record_from, status_in
 from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
-from producers.errors import NotReachable, Unreadable
+from producers.diagnosis import kafka_failure, log_in
+from producers.errors import ConnectionFailed, TimedOut, TopicMissing, Unreadable
 from producers.headers import COMMAND_BYTES_MAX, body_of, headers_for, read, traceparent_of
 from producers.records import Headers, Record, partition_of
 from producers.settings import Settings
@@ -31,8 +33,8 @@ POLL_MILLISECONDS = 200
 class Client:
     """Speaks and listens as any other program may; belongs to no consumer group and leaves nothing behind.
 
-    Use it as an async context manager. Everything raises `NotReachable`, which names the address, where Kafka does not
-    answer or lacks the topics.
+    Use it as an async context manager. Everything raises `ConnectionFailed`, which says what is wrong and what to do,
+    where Kafka cannot be used or lacks the topics, and `TimedOut` where it answers too late. Reading creates no topic.
     """
 
     def __init__(self, settings: Settings, source: str = "soma.client") -> None:
@@ -43,13 +45,15 @@ class Client:
         self._counts: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
+        # The admin client would only say that it could not bootstrap.
+        await log_in(self._settings)
         self._admin = AIOKafkaAdminClient(**self._connection)
         try:
             async with asyncio.timeout(REACHABLE_WITHIN_SECONDS):
                 await self._admin.start()
         except (KafkaError, OSError, TimeoutError) as error:
             await self._admin.close()
-            raise self._unreachable(error) from error
+            raise await self._failure(error) from error
         return self
 
     async def __aexit__(
@@ -110,6 +114,22 @@ class Client:
         async with self._reader(await self._partitions(SagaTopics.of(saga).status, saga_id)) as reader:
             return await self._newest(reader, saga_id)
 
+    async def status_of(self, saga: str, saga_id: str, patience_seconds: float = 0.0) -> SagaStatus | None:
+        """The newest status of this saga; None only after all that the topic held at the call was read without it.
+
+        `patience_seconds` is how long to wait after that for a first status that is on its way.
+        """
+        async with self._reader(await self._partitions(SagaTopics.of(saga).status, saga_id)) as reader:
+            found = (await self._newest(reader, saga_id)).get(saga_id)
+            if found is not None:
+                return found
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_seconds):
+                    async for record in _live(reader):
+                        if (found := status_in(record, saga_id)) is not None:
+                            return found
+        return None
+
     async def watch_status(self, saga: str, saga_id: str | None = None) -> AsyncGenerator[SagaStatus, None]:
         """The newest status of every saga of this kind, or of one, and then each change as it is said; never ends.
 
@@ -168,7 +188,7 @@ class Client:
         try:
             sent = await (await self._started()).send_and_wait(topic, value, key, partition, headers=list(headers))
         except (KafkaError, OSError) as error:
-            raise self._unreachable(error) from error
+            raise await self._failure(error, f"WRITE on topic {topic}") from error
         return int(sent.offset)
 
     async def partition_for(self, topic: str, saga_id: str) -> int:
@@ -187,7 +207,11 @@ class Client:
         if self._producer is None:
             # An idempotent producer that gives up early cannot know whether its record is there.
             producer = AIOKafkaProducer(**self._connection, enable_idempotence=True, request_timeout_ms=120_000)
-            await producer.start()
+            try:
+                await producer.start()
+            except BaseException:
+                await producer.stop()
+                raise
             self._producer = producer
         return self._producer
 
@@ -198,10 +222,13 @@ class Client:
                 async with asyncio.timeout(SILENCE_SECONDS_MAX):
                     (described,) = await self._admin.describe_topics([topic])
             except (KafkaError, OSError, TimeoutError) as error:
-                raise self._unreachable(error) from error
+                raise await self._failure(error) from error
+            if described["error_code"] == TopicAuthorizationFailedError.errno:
+                denied = TopicAuthorizationFailedError(topic)
+                raise await self._failure(denied, f"DESCRIBE on topic {topic}")
             if not described["partitions"]:
-                where = self._settings.bootstrap_servers
-                raise NotReachable(f"Kafka at {where} has no topic {topic}: `soma up` or `soma topics apply`")
+                where = f"Kafka at {self._settings.bootstrap_servers}"
+                raise TopicMissing(where, f"has no topic {topic}", "`soma topics apply` creates it")
             self._counts[topic] = len(described["partitions"])
         return self._counts[topic]
 
@@ -219,6 +246,7 @@ class Client:
     @asynccontextmanager
     async def _reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[BoundedConsumer]:
         """A reader of committed records, from these offsets on; what retention has removed is passed over."""
+        needs = f"READ on topic {', '.join(sorted({partition.topic for partition in starts}))}"
         reader = BoundedConsumer(
             **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
         )
@@ -230,9 +258,11 @@ class Client:
                     reader.seek(partition, max(beginning, starts[partition]))
         except (KafkaError, OSError, TimeoutError) as error:
             await reader.stop()
-            raise self._unreachable(error) from error
+            raise await self._failure(error, needs) from error
         try:
             yield reader
+        except KafkaError as error:
+            raise await self._failure(error, needs) from error
         finally:
             await reader.stop()
 
@@ -246,12 +276,11 @@ class Client:
                 for record in batch:
                     yield record_from(record)
             if time.monotonic() - heard_at > SILENCE_SECONDS_MAX:
-                raise self._unreachable(TimeoutError())
+                what = ", ".join(f"{one.topic}/{one.partition}" for one in behind)
+                raise await self._failure(TimeoutError(), f"records of {what}")
 
-    def _unreachable(self, error: BaseException) -> NotReachable:
-        # That a connection failed is what "not reachable" means; aiokafka's words for it name internals.
-        why = "" if isinstance(error, KafkaConnectionError | TimeoutError) else f" ({error or type(error).__name__})"
-        return NotReachable(f"Kafka at {self._settings.bootstrap_servers} is not reachable{why}; `soma up` starts one")
+    async def _failure(self, error: BaseException, needs: str = "") -> ConnectionFailed | TimedOut:
+        return await kafka_failure(self._settings, error, needs)
 
 
 async def _live(reader: BoundedConsumer) -> AsyncIterator[Record]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 
 from producers.bounded_consumer import BoundedConsumer
 from producers.brokers import AdminClient
@@ -14,7 +14,7 @@ from producers.settings import Settings
 from schemas.topics import SagaTopics
 
 # In an answer to DescribeGroups: error, name, state, protocol type, protocol, members.
-MEMBERS_PLACE = 5
+ERROR_PLACE, MEMBERS_PLACE = 0, 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ async def standing_of(settings: Settings, group: str, topic: str, partition: int
         await consumer.start()
         (answer,) = await admin.describe_consumer_groups([group])
         (described,) = answer.groups
+        if described[ERROR_PLACE]:
+            # Such an answer has no members either, and says nothing of whether there are some.
+            raise ConnectionError(for_code(described[ERROR_PLACE]).__name__)
         offsets: dict[TopicPartition, Any] = await admin.list_consumer_group_offsets(group, partitions=[place])
         end = (await consumer.end_offsets([place]))[place]
     except (KafkaError, TimeoutError) as error:

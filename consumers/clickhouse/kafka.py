@@ -4,10 +4,12 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
 
 from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
@@ -59,6 +61,18 @@ def new_consumer(settings: Settings, instance: str | None = None, group: str = G
         fetch_max_wait_ms=200,
         metadata_max_age_ms=30_000,
     )
+
+
+def missing_in(described: Iterable[dict[str, Any]]) -> list[str]:
+    """The topics that are not there. One that this user may not see is no missing one: raises its error. PURE."""
+    missing: list[str] = []
+    for topic in described:
+        error = for_code(topic["error_code"])
+        if error is TopicAuthorizationFailedError:
+            raise error(topic["topic"])
+        if error is UnknownTopicOrPartitionError:
+            missing.append(topic["topic"])
+    return sorted(missing)
 
 
 class SinkCluster:
@@ -131,7 +145,7 @@ async def cluster_with(settings: Settings, topics: Iterable[str]) -> str:
     await admin.start()
     try:
         said: list[str] = []
-        while missing := sorted(set(topics) - set(await admin.list_topics())):
+        while missing := missing_in(await admin.describe_topics(sorted(topics))):
             if missing != said:
                 log.warning("sink.waiting.for.topics", extra={"missing": missing})
                 said = missing

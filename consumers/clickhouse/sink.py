@@ -92,8 +92,8 @@ class Sink:
             KafkaError: Kafka refuses for good.
         """
         self.source.subscribe(self.topics, listener=self.assignment)
-        await self.source.start()
         try:
+            await self.source.start()
             while not self.stopping.is_set():
                 await self.step()
             await self.flush()

@@ -2,15 +2,17 @@
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from deploy.cli.coverage import running_checks
-from deploy.local.checks import checks, without_password
+from deploy.local.checks import checks
 from deploy.local.errors import StackError, explained
 from deploy.local.parts import participants_of
 from deploy.local.records import living, read_record, recorded
 from deploy.local.stack import Stack
+from producers.errors import NoStack
 from producers.settings import Settings
 
 
@@ -33,9 +35,10 @@ def doctor(settings: Settings, as_json: bool = False, stack: Stack | None = None
     if as_json:
         said = {
             "home": str(chosen.places.home),
-            "kafka": settings.bootstrap_servers,
-            "clickhouse": without_password(settings.store_url),
-            "smtp": without_password(settings.smtp),
+            "kafka": _address(lambda: settings.bootstrap_servers),
+            "cluster_id": next(check.identity for check in found if check.name == "kafka"),
+            "clickhouse": _address(lambda: str(settings.store_url)),
+            "smtp": str(settings.smtp) if settings.smtp is not None else None,
             "ok": well,
             "processes": processes(chosen),
             "checks": [asdict(check) for check in found],
@@ -50,6 +53,13 @@ def doctor(settings: Settings, as_json: bool = False, stack: Stack | None = None
         participants = f": {', '.join(program['participants'])}" if program["participants"] else ""
         print(f"     {program['name']} (pid {program['pid']}) {program['state']}{participants}", file=sys.stderr)
     return 0 if well else 3
+
+
+def _address(where: Callable[[], str]) -> str | None:
+    try:
+        return where()
+    except NoStack:
+        return None
 
 
 def processes(stack: Stack) -> list[dict[str, Any]]:

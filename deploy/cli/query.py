@@ -5,13 +5,17 @@ import sys
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, OperationalError
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from consumers.clickhouse.connecting import NO_SUCH_DATABASE, connect
+from consumers.clickhouse.diagnosis import clickhouse_failure, words_of
+from deploy.cli.tables import UNFOLDED_COLUMNS
+from deploy.cli.talking import show
+from producers.errors import ConnectionFailed
 from producers.settings import Settings
 
 
@@ -23,37 +27,41 @@ def query(settings: Settings, sql: str, json: bool) -> int:
     """
     try:
         client = client_for(settings)
-    except DatabaseError as error:
-        print(f"ClickHouse at {settings.store_url} is not reachable: {words_of(error)}", file=sys.stderr)
-        return 3
+    except ConnectionFailed as failure:
+        print(failure, file=sys.stderr)
+        return failure.exit_code
     try:
         columns, rows = ask(client, sql)
-    except OperationalError as error:
-        if error.code is None:
-            print(f"ClickHouse at {settings.store_url} is not reachable: {words_of(error)}", file=sys.stderr)
-            return 3
-        print(words_of(error), file=sys.stderr)
-        return 2
     except DatabaseError as error:
+        if isinstance(error, OperationalError) and error.code is None:
+            print(clickhouse_failure(settings, error), file=sys.stderr)
+            return 3
         print(words_of(error), file=sys.stderr)
         return 2
     finally:
         client.close()
     if json:
-        print(json_text.dumps({"columns": columns, "rows": rows}, ensure_ascii=False))
+        show({"columns": columns, "rows": rows})
     else:
         print_table(columns, rows)
     return 0
 
 
 def client_for(settings: Settings) -> Client:
-    """A client of the sagas' database, or of the server while the sink has not made that database yet."""
+    """A client of the sagas' database, or of the server while the sink has not made that database yet.
+
+    Raises `ConnectionFailed`.
+    """
+    url = settings.store_url.get_secret_value()
     try:
-        return connect(settings.store_url, settings.clickhouse_database, timeout_seconds=300)
-    except DatabaseError as error:
-        if error.code != NO_SUCH_DATABASE:
-            raise
-        return connect(settings.store_url, timeout_seconds=300)
+        try:
+            return connect(url, settings.clickhouse_database, timeout_seconds=300)
+        except DatabaseError as error:
+            if error.code != NO_SUCH_DATABASE:
+                raise
+            return connect(url, timeout_seconds=300)
+    except ClickHouseError as error:
+        raise clickhouse_failure(settings, error) from error
 
 
 def ask(client: Client, sql: str) -> tuple[list[str], list[list[Any]]]:
@@ -89,8 +97,7 @@ def print_table(columns: list[str], rows: list[list[Any]]) -> None:
     if console.is_terminal:
         console.print(table)
     else:
-        width = sum(max([len(name), *(len(text_of(row[at])) for row in rows)]) + 3 for at, name in enumerate(columns))
-        Console(width=max(width, 20)).print(table)
+        Console(width=UNFOLDED_COLUMNS).print(table)
     print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
 
 
@@ -99,8 +106,3 @@ def text_of(cell: Any) -> str:
     if cell is None:
         return "NULL"
     return cell if isinstance(cell, str) else json_text.dumps(cell, ensure_ascii=False)
-
-
-def words_of(error: Exception) -> str:
-    """The error's own words, without the address it was asked at."""
-    return str(error).partition(" (for url ")[0].removeprefix("Received ClickHouse exception, ")

@@ -8,9 +8,11 @@ from typing import Any
 from clickhouse_connect.driver.client import Client as StoreClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from consumers.clickhouse.diagnosis import clickhouse_failure
 from deploy.cli.live import ways_on
 from deploy.cli.query import client_for
 from deploy.cli.talking import printable, say
+from producers.errors import ConnectionFailed
 from producers.settings import Settings
 from schemas.status import FINAL_STATES, SagaStatus
 
@@ -34,13 +36,13 @@ async def stored_records(settings: Settings, status: SagaStatus, commands: list[
     """
     try:
         client = await asyncio.to_thread(client_for, settings)
-    except ClickHouseError as error:
-        say(f"ClickHouse at {settings.store_url} is not reachable: {error}")
+    except ConnectionFailed as failure:
+        say(str(failure))
         return None
     try:
         return await _when_caught_up(client, status, commands)
     except ClickHouseError as error:
-        say(f"ClickHouse does not tell: {error}")
+        say(str(await asyncio.to_thread(clickhouse_failure, settings, error)))
         return None
     finally:
         await asyncio.to_thread(client.close)

@@ -22,10 +22,9 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from prometheus_client import CollectorRegistry
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     Retrying,
-    before_sleep_log,
     retry_if_exception,
-    retry_if_exception_type,
     sleep_using_event,
     stop_after_delay,
     stop_when_event_set,
@@ -34,6 +33,7 @@ from tenacity import (
 
 import deploy
 from consumers.clickhouse.connecting import is_retryable
+from consumers.clickhouse.diagnosis import ACCESS_DENIED, LOGIN_CODES, clickhouse_failure
 from consumers.clickhouse.errors import AnotherCluster, NoDeduplication, SinkError
 from consumers.clickhouse.kafka import GROUP, SinkCluster, cluster_with, member_name, new_consumer, topics_of
 from consumers.clickhouse.landing import Landing
@@ -49,9 +49,10 @@ from consumers.clickhouse.schema import (
 from consumers.clickhouse.sink import DEFAULT_OPTIONS, Options, Sink
 from deploy.cli.application import sagas_of
 from deploy.local.errors import StackError
-from deploy.local.files import write_whole
+from deploy.local.files import read_object, write_whole
 from deploy.local.places import Places
-from producers.errors import FlowError
+from producers.diagnosis import kafka_failure
+from producers.errors import ConnectionFailed, FlowError, Misconfigured, TimedOut
 from producers.settings import Settings
 from schemas.topics import SagaSchema
 
@@ -78,13 +79,16 @@ def sink(settings: Settings, registry: CollectorRegistry | None = None, options:
     except SinkError as refused:
         return refuse(str(refused), 1)
     except ClickHouseError as refused:
-        return refuse(f"ClickHouse at {settings.store_url}: {refused}", 3 if is_retryable(refused) else 1)
+        return refuse(str(clickhouse_failure(settings, refused)), 3 if is_retryable(refused) else 1)
+    except (ConnectionFailed, Misconfigured, TimedOut) as refused:
+        return refuse(str(refused), refused.exit_code)
     except KafkaError as refused:
-        return refuse(f"Kafka at {settings.bootstrap_servers}: {refused}", 3)
+        return refuse(str(asyncio.run(kafka_failure(settings, refused))), 3)
     except StackError as refused:
         return refuse(str(refused), refused.exit_code)
     finally:
-        places.ready_file("sink").unlink(missing_ok=True)
+        if read_object(places.ready_file("sink")).get("pid") == os.getpid():
+            places.ready_file("sink").unlink(missing_ok=True)
     return 0
 
 
@@ -144,34 +148,63 @@ def owner_name() -> str:
 def patiently(asked_to_stop: threading.Event) -> Retrying:
     """Calls again while the store is not there yet: for a minute, or until asked to stop."""
     return Retrying(
-        retry=retry_if_exception(is_retryable),
+        retry=retry_if_exception(may_pass),
         stop=stop_after_delay(WAIT_FOR_SERVERS_SECONDS) | stop_when_event_set(asked_to_stop),
         wait=wait_exponential(multiplier=0.1, max=2.0),
         sleep=sleep_using_event(asked_to_stop),
-        before_sleep=before_sleep_log(log, logging.INFO),
+        before_sleep=tell_of_waiting,
         reraise=True,
     )
 
 
 async def cluster_of(settings: Settings, topics: list[str]) -> str:
     """The Kafka cluster's id, once it answers (at most a minute) and has the topics (however long that takes)."""
+
+    async def attempt() -> str:
+        try:
+            return await cluster_with(settings, topics)
+        except (KafkaError, OSError) as error:
+            raise await kafka_failure(settings, error) from error
+
     retrying = AsyncRetrying(
-        retry=retry_if_exception_type(KafkaError),
+        retry=retry_if_exception(may_pass),
         stop=stop_after_delay(WAIT_FOR_SERVERS_SECONDS),
         wait=wait_exponential(multiplier=0.1, max=2.0),
-        before_sleep=before_sleep_log(log, logging.INFO),
+        before_sleep=tell_of_waiting,
         reraise=True,
     )
-    return await retrying(cluster_with, settings, topics)
+    return await retrying(attempt)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether trying again may help. PURE."""
+    return is_retryable(error) or (isinstance(error, ConnectionFailed | TimedOut) and error.may_pass)
+
+
+def tell_of_waiting(state: RetryCallState) -> None:
+    """Log what is waited for, from the first attempt on."""
+    log.warning("sink.waits", extra={"cause": str(state.outcome.exception()) if state.outcome is not None else ""})
 
 
 def prepare_tables(settings: Settings, sagas: Mapping[str, SagaSchema]) -> tuple[Client, Window]:
-    """Tables as they must be: a client of them, and their deduplication window. Blocks."""
-    client = prepare_schema(
-        settings.store_url, settings.clickhouse_database, SCHEMA_FOLDER, settings.clickhouse_cluster
-    )
-    window = smallest_window(client)
-    note_types(client, sagas)
+    """Tables as they must be: a client of them, and their deduplication window. Blocks.
+
+    Raises `ConnectionFailed` where the store cannot be used, the client's own error for a statement that it refuses.
+    """
+    try:
+        client = prepare_schema(
+            settings.store_url.get_secret_value(),
+            settings.clickhouse_database,
+            SCHEMA_FOLDER,
+            settings.clickhouse_cluster,
+        )
+        window = smallest_window(client)
+        note_types(client, sagas)
+    except ClickHouseError as error:
+        code = getattr(error, "code", None)
+        if code is None or code in LOGIN_CODES or code == ACCESS_DENIED:
+            raise clickhouse_failure(settings, error) from error
+        raise
     return client, window
 
 

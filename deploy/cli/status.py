@@ -1,7 +1,6 @@
 """`soma status [ID]`: where the sagas stand."""
 
 import asyncio
-from contextlib import aclosing
 
 from rich.console import Console
 from rich.text import Text
@@ -46,18 +45,18 @@ def status(settings: Settings, saga_id: str | None, saga: str | None, as_json: b
 
 
 async def status_of(client: Client, kinds: list[str], saga_id: str) -> SagaStatus:
-    """The newest status of one saga; raises `Invalid` where nobody knows it."""
+    """The newest status of one saga.
 
-    async def first(kind: str) -> SagaStatus:
-        async with aclosing(client.watch_status(kind, saga_id)) as found:
-            return await anext(found)
-
-    looking = [asyncio.create_task(first(kind)) for kind in kinds]
+    Raises `Invalid` where no status topic has it, up to the end as it was at the call; `TimedOut` where that end was
+    not reached in time.
+    """
+    looking = [asyncio.create_task(client.status_of(kind, saga_id, FIRST_STATUS_WITHIN_SECONDS)) for kind in kinds]
     try:
-        done, _ = await asyncio.wait(looking, timeout=FIRST_STATUS_WITHIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if not done:
-            raise Invalid(f"there is no saga {printable(saga_id)}; `soma status` lists them")
-        return next(iter(done)).result()
+        for look in asyncio.as_completed(looking):
+            found = await look
+            if found is not None:
+                return found
+        raise Invalid(f"there is no saga {printable(saga_id)}; `soma status` lists them")
     finally:
         await ended(*looking)
 

@@ -14,10 +14,12 @@ from consumers.kinds import SagaKind
 from consumers.runtime.graph import Graph
 from consumers.topics import TopicsDiffer
 from deploy.cli.application import sagas_of
+from deploy.cli.terminal import speaks_unicode
 from deploy.local.errors import StackError
 from producers.answers import Answer, Published
 from producers.client import Client
-from producers.errors import FlowError, NotReachable, Unreadable
+from producers.diagnosis import kafka_failure
+from producers.errors import ConnectionFailed, FlowError, Misconfigured, SomaError, TimedOut, Unreadable
 from producers.settings import Settings
 from schemas.status import FINAL_STATES, STANDING_STATES, SagaState
 
@@ -48,29 +50,35 @@ def talk(settings: Settings, work: Callable[[Client], Awaitable[int]], interrupt
 
 def guarded(settings: Settings, work: Callable[[], int], interrupted: str = "interrupted") -> int:
     """Run the work; whatever a person can cause ends in a line on stderr and the exit code it stands for."""
-    # What the client says about a broker that is away, we say once and with the remedy.
+    # What the client tells its log about a broker that is away is found out and told once, with the remedy.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         return work()
     except Invalid as invalid:
         say(*invalid.lines)
         return 2
-    except (Unreadable, FlowError, TopicsDiffer) as error:
+    except TopicsDiffer as error:
+        say(str(error))
+        return 1
+    except (Unreadable, FlowError) as error:
         say(str(error))
         return 2
     except StackError as error:
         say(str(error))
         return error.exit_code
-    except NotReachable as error:
+    except (Misconfigured, ConnectionFailed, TimedOut) as error:
+        say(str(error))
+        return error.exit_code
+    except SomaError as error:
         say(str(error))
         return 3
     except BrokenPipeError:
         # Whoever read our words has gone; `main` ends quietly.
         raise
     except (KafkaError, TimeoutError, ConnectionError) as error:
-        why = str(error) or type(error).__name__
-        say(f"Kafka at {settings.bootstrap_servers} does not answer ({why}): `soma doctor` looks, `soma up` starts it")
-        return 3
+        failure = asyncio.run(kafka_failure(settings, error))
+        say(str(failure))
+        return failure.exit_code
     except OSError as error:
         # A disk that is full, most likely, under a file that stdout goes to.
         say(f"{error.filename or 'writing'}: {error.strerror or error}")
@@ -83,12 +91,12 @@ def guarded(settings: Settings, work: Callable[[], int], interrupted: str = "int
 async def ask(
     client: Client, saga: str, wire_type: str, saga_id: str, body: dict[str, Any]
 ) -> tuple[Published, Answer]:
-    """Publish a command and wait for what it leads to; raises `NotReachable` if no answer comes in time."""
+    """Publish a command and wait for what it leads to; raises `TimedOut` if no answer comes in time."""
     try:
         async with asyncio.timeout(PUBLISH_WITHIN_SECONDS):
             published = await client.publish(saga, wire_type, saga_id, body)
     except TimeoutError:
-        raise NotReachable(
+        raise TimedOut(
             f"Kafka has not confirmed {wire_type} within {PUBLISH_WITHIN_SECONDS:.0f} s; it may yet arrive:"
             f" `soma status {saga_id}`"
         ) from None
@@ -96,13 +104,13 @@ async def ask(
 
 
 async def answer_in_time(client: Client, published: Published) -> Answer:
-    """The answer; raises `NotReachable`, which says where the command stands, if none comes in time."""
+    """The answer; raises `TimedOut`, which says where the command stands, if none comes in time."""
     try:
         async with asyncio.timeout(ANSWER_WITHIN_SECONDS):
             return await client.answer_to(published)
     except TimeoutError:
         where = f"{published.topic}/{published.partition}/{published.offset}"
-        raise NotReachable(
+        raise TimedOut(
             f"no answer within {ANSWER_WITHIN_SECONDS:.0f} s; the command is kept at {where} and will be heard once a"
             f" worker runs: `soma doctor`, `soma status {published.saga_id}`"
         ) from None
@@ -154,8 +162,8 @@ def say(*lines: str) -> None:
 
 
 def show(what: dict[str, Any]) -> None:
-    """One JSON object, on stdout, on a line of its own."""
-    print(json.dumps(what, ensure_ascii=False), flush=True)
+    """One JSON object, on stdout, on a line of its own; what stdout cannot encode is escaped."""
+    print(json.dumps(what, ensure_ascii=not speaks_unicode(sys.stdout.encoding)), flush=True)
 
 
 def printable(text: object) -> str:

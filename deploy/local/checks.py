@@ -8,15 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from consumers.clickhouse.diagnosis import store_log_in
 from deploy.local.errors import StackError
 from deploy.local.jars import KAFKA_VERSION, listed_jars, wrong_jars
 from deploy.local.java import java_version
-from deploy.local.kafka import kafka_answers, listens
-from deploy.local.parts import store_answers
 from deploy.local.places import Places, cache_folder
 from deploy.local.ports import is_free
 from deploy.local.stack import Stack
 from deploy.local.wiring import DEFAULT_PORTS, remembered_ports
+from producers.diagnosis import log_in
+from producers.errors import ConnectionFailed, Misconfigured, SomaError
+from producers.secrets import SecretUrl
 from producers.settings import Settings
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024
@@ -26,12 +28,13 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at. `remedy` is what to do where it is not `ok`."""
+    """One thing looked at. `remedy` is what to do where it is not `ok`; `identity` says whose server it is."""
 
     name: str
     ok: bool
     detail: str
     remedy: str | None = None
+    identity: str | None = None
 
 
 def checks(stack: Stack) -> Iterator[Check]:
@@ -119,13 +122,14 @@ def check_ports(stack: Stack) -> Check:
 
 
 def check_kafka(settings: Settings) -> Check:
-    """Does Kafka answer? One that wants a login is only asked whether it listens."""
-    address = settings.bootstrap_servers
-    open_to_all = settings.kafka_security.protocol == "PLAINTEXT"
-    ok = kafka_answers(address) if open_to_all else listens(address)
-    return Check(
-        "kafka", ok, address, None if ok else _remedy(settings.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")
-    )
+    """Can we log in to Kafka, and whose is it?"""
+    try:
+        cluster = asyncio.run(log_in(settings))
+    except (ConnectionFailed, Misconfigured) as failure:
+        return _failed("kafka", failure)
+    whose = "the one that is named" if settings.kafka_bootstrap_servers else "this home's own"
+    detail = f"{settings.bootstrap_servers}, cluster {cluster.id} ({whose}), {cluster.brokers} broker(s)"
+    return Check("kafka", True, detail, identity=cluster.id)
 
 
 def check_transactions(settings: Settings) -> Check:
@@ -148,15 +152,27 @@ def check_transactions(settings: Settings) -> Check:
 
 
 def check_clickhouse(settings: Settings) -> Check:
-    """Does ClickHouse, or our own store, answer?"""
-    ok = store_answers(settings.store_url)
-    remedy = None if ok else _remedy(settings.clickhouse_url, "CLICKHOUSE_URL")
-    return Check("clickhouse", ok, without_password(settings.store_url), remedy)
+    """Can we log in to ClickHouse, or our own store?"""
+    try:
+        version = store_log_in(settings)
+    except ConnectionFailed as failure:
+        return _failed("clickhouse", failure)
+    return Check("clickhouse", True, f"{settings.store_url}, version {version}")
 
 
-def check_smtp(url: str) -> Check:
+def _failed(name: str, failure: SomaError) -> Check:
+    if isinstance(failure, ConnectionFailed):
+        return Check(name, False, f"{failure.server} {failure.cause}", failure.remedy)
+    return Check(name, False, str(failure))
+
+
+def check_smtp(url: SecretUrl | None) -> Check:
     """Does the mail server accept connections, and greet?"""
-    address = urlsplit(url)
+    if url is None:
+        return Check(
+            "smtp", False, "no mail server is named", "`soma up` starts the mail catcher; or set SOMA_SMTP_URL"
+        )
+    address = urlsplit(url.get_secret_value())
     secure = address.scheme == "smtps"
     try:
         port = address.port or (465 if secure else 25)
@@ -164,19 +180,7 @@ def check_smtp(url: str) -> Check:
             ok = secure or connection.recv(3) == b"220"
     except (OSError, ValueError):
         ok = False
-    return Check(
-        "smtp", ok, without_password(url), None if ok else "`soma up` starts the mail catcher; or set SOMA_SMTP_URL"
-    )
-
-
-def without_password(url: str) -> str:
-    """The address as it may be shown."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _remedy(named: str | None, variable: str) -> str:
-    return "`soma up` starts it" if named is None else f"is it running, and is {variable} right?"
+    return Check("smtp", ok, str(url), None if ok else "`soma up` starts the mail catcher; or set SOMA_SMTP_URL")
 
 
 def _unless_raised(name: str, look: Callable[[], str]) -> Check:

@@ -71,4 +71,14 @@ def test_a_house_that_is_not_there_is_told_with_its_address(tmp_path: Path) -> N
     never = Soma(tmp_path / "never")
     said = never("run", str(EXAMPLE), "--approve", KAFKA_BOOTSTRAP_SERVERS="127.0.0.1:9")
     assert said.exit_code == 3
-    assert "127.0.0.1:9" in said.err and "soma up" in said.err
+    assert "Kafka at 127.0.0.1:9 is not reachable: the connection is refused" in said.err
+    assert "KAFKA_BOOTSTRAP_SERVERS" in said.err and "soma up" not in said.err
+
+
+def test_a_home_without_a_stack_reaches_no_other(soma: Soma, tmp_path: Path) -> None:
+    """The stack of these tests listens; it is not this home's."""
+    other = Soma(tmp_path / "other")
+    for words in (["status"], ["cancel", "one"], ["query", "SELECT 1"], ["worker"], ["sink"]):
+        said = other(*words)
+        assert (said.exit_code, said.out) == (3, "")
+        assert "no stack runs in this home; `soma up` starts one" in said.err

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.cli.canary import Replayed, in_canary_order
 from deploy.cli.outcomes import Outcome
-from producers.errors import NotReachable
+from producers.errors import TimedOut
 from tests.simulation.loop import SimulatedLoop
 
 PASSED, FAILED, REFUSED = Outcome("passed", "well"), Outcome("failed", "again"), Outcome("refused", "no")
@@ -107,7 +107,7 @@ def test_a_refusal_among_the_rest_stops_nothing() -> None:
 
 @pytest.mark.parametrize("lost", ["a", "b", "bcd"])
 def test_where_kafka_is_lost_no_further_one_is_begun_and_those_under_way_come_to_an_end(lost: str) -> None:
-    replays = Replays({name: NotReachable(f"gone at {name}") for name in lost}, seconds=2.5)
-    with pytest.raises(NotReachable, match=f"gone at {lost[0]}"):
+    replays = Replays({name: TimedOut(f"gone at {name}") for name in lost}, seconds=2.5)
+    with pytest.raises(TimedOut, match=f"gone at {lost[0]}"):
         replays.of("abcdef", per_second=1.0)
     assert replays.names == "".join(replays.ended) == ("a" if lost == "a" else "abcd")

@@ -95,9 +95,8 @@ class Recorded:
         self.dead.append(Record(topic, partition, len(self.dead), 0.0, key, value, headers))
         return len(self.dead)
 
-    async def watch_status(self, saga: str, saga_id: str) -> Any:
-        if saga == self.known.saga:
-            yield self.known
+    async def status_of(self, saga: str, saga_id: str, patience_seconds: float) -> SagaStatus | None:
+        return self.known if saga == self.known.saga else None
 
     async def publish(self, saga: str, wire_type: str, saga_id: str, body: dict[str, Any]) -> Published:
         self.said.append((wire_type, body))
