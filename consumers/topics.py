@@ -1,18 +1,27 @@
 """The topics a hub needs on its cluster: planned, compared with what is there, and created."""
 
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from consumers.kinds import SagaKind
 from consumers.runtime.transport import POSITION_KEY, Position
 from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
-from producers.errors import SomaError
+from producers.diagnosis import kafka_failure
+from producers.errors import ConnectionFailed, SomaError
 from producers.settings import Settings
 from schemas.topics import state_topic
 
@@ -42,7 +51,7 @@ BATCH_BYTES_MAX = {
 
 
 class TopicsDiffer(SomaError):
-    """The cluster has a topic of ours with another partition count. It is fixed for a topic's life."""
+    """The cluster has topics of ours with another partition count; a line for each. It is fixed for a topic's life."""
 
 
 @dataclass(frozen=True)
@@ -89,35 +98,47 @@ async def plan(settings: Settings, kinds: tuple[SagaKind, ...]) -> Plan:
     admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
-        return await _planned(admin, wanted_topics(kinds, settings))
+        return await _planned(settings, admin, wanted_topics(kinds, settings))
     finally:
         await admin.close()
 
 
-async def _planned(admin: AIOKafkaAdminClient, wanted: tuple[WantedTopic, ...]) -> Plan:
-    there = set(await admin.list_topics())
-    known = [topic.name for topic in wanted if topic.name in there]
-    described = await admin.describe_topics(known) if known else []
-    counts = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    by_saga: dict[str, set[int]] = {}
-    for name, count in counts.items():
-        by_saga.setdefault(name.partition(".")[0], set()).add(count)
-    differing = tuple(
-        f"the topics of {saga} have {sorted(counts)} partitions; all of one saga must have the same number"
-        for saga, counts in by_saga.items()
-        if len(counts) > 1
-    )
-    missing = tuple(topic for topic in wanted if topic.name not in there)
-    # Topics that join a saga already there take its partition count, whatever the setting says now.
-    fitted = tuple(
-        WantedTopic(topic.name, min(by_saga.get(topic.name.partition(".")[0], {topic.partitions})), *_rest(topic))
-        for topic in missing
-    )
-    return Plan(fitted, differing)
+async def _planned(settings: Settings, admin: AIOKafkaAdminClient, wanted: tuple[WantedTopic, ...]) -> Plan:
+    counts: dict[str, int] = {}
+    for described in await admin.describe_topics([topic.name for topic in wanted]):
+        name, error = described["topic"], for_code(described["error_code"])
+        if error is TopicAuthorizationFailedError:
+            raise await kafka_failure(settings, error(name), f"DESCRIBE on topic {name}")
+        if error is not UnknownTopicOrPartitionError:
+            counts[name] = len(described["partitions"])
+    missing = tuple(topic for topic in wanted if topic.name not in counts)
+    is_said = "partitions" in settings.model_fields_set
+    return Plan(missing, count_mistakes([topic.name for topic in wanted], counts, settings.partitions, is_said))
 
 
-def _rest(topic: WantedTopic) -> tuple[int, dict[str, str]]:
-    return topic.replication, topic.configuration
+def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int, is_said: bool) -> tuple[str, ...]:
+    """What is wrong with the partition counts of the topics that are there, a line for each topic. PURE.
+
+    All topics of a saga have one count. Topics that are missing would be created with SOMA_PARTITIONS, so those that
+    are there must have it too: one that a broker made by itself (auto.create.topics.enable) has the broker's default.
+    """
+    found: list[str] = []
+    for saga in dict.fromkeys(name.partition(".")[0] for name in wanted):
+        mine = [name for name in wanted if name.partition(".")[0] == saga]
+        there = {name: counts[name] for name in mine if name in counts}
+        is_complete = len(there) == len(mine)
+        if len(set(there.values())) <= 1 and is_complete and not is_said:
+            continue
+        for name, count in there.items():
+            if count != partitions:
+                others = sorted({other for topic, other in there.items() if topic != name})
+                found.append(
+                    f"{name} has {count} partition{'' if count == 1 else 's'}, and SOMA_PARTITIONS is {partitions}"
+                    f" (the other topics of {saga} that are there have {', '.join(map(str, others)) or 'none'}):"
+                    f" set SOMA_PARTITIONS={count} if that is meant; if the broker made the topic by itself and it is"
+                    f" empty, delete it (`kafka-topics --delete --topic {name}`) and run `soma topics apply` again"
+                )
+    return tuple(found)
 
 
 async def apply(settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str | None = None) -> Plan:
@@ -130,10 +151,10 @@ async def apply(settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str
     admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
-        found = await _planned(admin, wanted_topics(kinds, settings))
+        found = await _planned(settings, admin, wanted_topics(kinds, settings))
         if found.differing:
-            raise TopicsDiffer("; ".join(found.differing))
-        await _create(admin, found.missing)
+            raise TopicsDiffer("\n".join(found.differing))
+        await _create(settings, admin, found.missing)
     finally:
         await admin.close()
     for kind in kinds:
@@ -141,7 +162,7 @@ async def apply(settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str
     return found
 
 
-async def _create(admin: AIOKafkaAdminClient, missing: tuple[WantedTopic, ...]) -> None:
+async def _create(settings: Settings, admin: AIOKafkaAdminClient, missing: tuple[WantedTopic, ...]) -> None:
     if not missing:
         return
     topics = [
@@ -150,8 +171,15 @@ async def _create(admin: AIOKafkaAdminClient, missing: tuple[WantedTopic, ...]) 
     ]
     response = await admin.create_topics(topics)
     for name, code, *_ in response.topic_errors:
-        if code and for_code(code) is not TopicAlreadyExistsError:
-            raise SomaError(f"the topic {name} cannot be created: {for_code(code).__name__}")
+        error = for_code(code)
+        if error in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+            raise await kafka_failure(settings, error(name), f"CREATE on topic {name}")
+        if code and error is not TopicAlreadyExistsError:
+            raise ConnectionFailed(
+                f"Kafka at {settings.bootstrap_servers}",
+                f"does not create the topic {name} ({error.__name__}: {error.description})",
+                "check SOMA_PARTITIONS and SOMA_REPLICATION against the brokers there are",
+            )
 
 
 async def _give_positions(settings: Settings, kind: SagaKind, begin_from: str | None) -> None:
@@ -161,7 +189,11 @@ async def _give_positions(settings: Settings, kind: SagaKind, begin_from: str | 
     has_history = any(end for partition, end in ends.items() if partition.topic == topics.events)
     if has_history and begin_from is None:
         return
-    async with AIOKafkaProducer(**connection(settings), enable_idempotence=True) as producer:
+    async with AsyncExitStack() as life:
+        producer = AIOKafkaProducer(**connection(settings), enable_idempotence=True)
+        # A start that fails leaves tasks and connections behind unless it is stopped.
+        life.push_async_callback(producer.stop)
+        await producer.start()
         for participant in kind.participants:
             for partition, end in ends.items():
                 if partition.topic == state_topic(participant) and end == 0:

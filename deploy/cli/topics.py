@@ -15,13 +15,13 @@ COLUMNS = ["topic", "partitions", "replication", "configuration"]
 def topics_plan(settings: Settings, as_json: bool) -> int:
     """Print what is missing on the cluster and what differs; changes nothing. Blocks.
 
-    Returns 0, 2 where topics that are there cannot be used as they are, 3 where Kafka does not answer.
+    Returns 0, 1 where topics that are there cannot be used as they are, 3 where Kafka cannot be used.
     """
 
     async def work(client: Client) -> int:
         found = await plan(settings, kinds_of(settings))
         tell(found, as_json, "missing")
-        return 2 if found.differing else 0
+        return 1 if found.differing else 0
 
     return talk(settings, work)
 
@@ -29,7 +29,7 @@ def topics_plan(settings: Settings, as_json: bool) -> int:
 def topics_apply(settings: Settings, begin_from: Literal["beginning", "now"] | None, as_json: bool) -> int:
     """Create what is missing, and give participants without a position their first one; blocks.
 
-    Returns 0, 2 where topics that are there cannot be used (nothing is changed then), 3 where Kafka does not answer.
+    Returns 0, 1 where topics that are there cannot be used (nothing is changed then), 3 where Kafka cannot be used.
     """
 
     async def work(client: Client) -> int:
