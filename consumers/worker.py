@@ -12,6 +12,7 @@ from functools import partial
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import TopicAuthorizationFailedError
 from fast_depends import Provider
 from faststream import FastStream
 from faststream.kafka import KafkaBroker
@@ -39,10 +40,14 @@ from consumers.tracker.holding import HeldPartitions
 from consumers.tracker.inspecting import Inspector
 from consumers.tracker.ledger import TrackerLedger, tracker_of
 from producers.cluster import connection
+from producers.diagnosis import denial
+from producers.errors import AccessDenied
 from producers.group_coverage import Watch, words_for
 from producers.groups import standing_of
 from producers.open_transactions import look_for_open_transactions
+from producers.rights import Operation, require
 from producers.settings import Settings
+from schemas.topics import state_topic
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +103,18 @@ async def cancelled(task: asyncio.Task[None]) -> None:
     """Cancel the task and wait for its end."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def rights_of(carried: Iterable[Role]) -> dict[str, frozenset[Operation]]:
+    """What carrying these takes, by topic. PURE."""
+    wanted: dict[str, set[Operation]] = {}
+    for role in carried:
+        topics = role.topics
+        for topic in (topics.events, state_topic(role.name), *((topics.commands,) if role.is_door else ())):
+            wanted.setdefault(topic, set()).update((Operation.READ, Operation.WRITE))
+        for topic in (topics.status, topics.dead):
+            wanted.setdefault(topic, set()).add(Operation.WRITE)
+    return {topic: frozenset(operations) for topic, operations in wanted.items()}
 
 
 class Worker:
@@ -203,7 +220,10 @@ class Worker:
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
         """What is there before the first participant starts, and goes after the last one."""
+        # Before, for what is there; after, for what was created.
+        await require(self._settings, rights_of(self._roles))
         await apply(self._settings, self._kinds)
+        await require(self._settings, rights_of(self._roles))
         host, port = self._settings.worker_metrics_host, self._settings.worker_metrics_port
         watching = asyncio.create_task(self._loop_watch.watch(), name="loop watch")
         try:
@@ -223,11 +243,14 @@ class Worker:
     async def is_ready(self, seconds: float) -> bool:
         """Wait until every lane assigned to it has read its backlog; False where one is not open for so many seconds.
 
-        A backlog takes as long as it takes: ending the worker because of it would begin it again.
+        A backlog takes as long as it takes: ending the worker because of it would begin it again. Raises `AccessDenied`
+        at once where a right is missing.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             self.raise_failure()
+            if denied := self.denials():
+                raise denied[0]
             if all(group.is_ready() for group in self.groups):
                 return True
             if all(group.is_open() for group in self.groups):
@@ -240,6 +263,36 @@ class Worker:
         for group in self.groups:
             if group.failure is not None:
                 raise group.failure
+
+    def troubles(self) -> dict[str, str]:
+        """What keeps each lane or group from its work just now, by its name."""
+        found = {
+            group.role.name: f"{type(group.poll_error).__name__}: {group.poll_error}"
+            for group in self.groups
+            if group.poll_error is not None
+        }
+        return found | self._closed_lanes()
+
+    def _closed_lanes(self) -> dict[str, str]:
+        return {
+            lane.name: repr(lane.last_error) if lane.last_error is not None else "not yet"
+            for group in self.groups
+            for lane in group.lanes.values()
+            if not lane.is_live
+        }
+
+    def denials(self) -> list[AccessDenied]:
+        """The rights that a group or a lane was last found to lack."""
+        found: list[AccessDenied | None] = []
+        for group in self.groups:
+            if group.poll_error is not None:
+                found.append(denial(self._settings, group.poll_error, f"READ on group {group.role.name}"))
+            for lane in group.lanes.values():
+                needs = f"WRITE on transactional id {lane.name}"
+                if isinstance(lane.last_error, TopicAuthorizationFailedError):
+                    needs = f"READ and WRITE on the topics of {group.role.name}: {', '.join(group.topics())}"
+                found.append(denial(self._settings, lane.last_error, needs))
+        return [one for one in found if one is not None]
 
     def is_polling(self) -> bool:
         """Whether every group and every reader has polled lately; a worker that does not is better dead."""

@@ -87,6 +87,7 @@ class Lane:
         self._remember = remember
         self.memory = remember()
         self.is_live = False
+        self.last_error: BaseException | None = None
         self.is_full = False
         self._opened_at = 0.0
         self._queue: deque[Record] = deque()
@@ -153,6 +154,7 @@ class Lane:
                 # Long enough for a heartbeat to tell a frozen worker that its partitions were given away.
                 pause_seconds = max(FENCED_PAUSE_SECONDS, self._isolation.lost(lost))
             except Exception as error:
+                self.last_error = error
                 pause_seconds = self._isolation.lost(error)
                 named = {"lane": self.name, "error": repr(error), "pause_seconds": round(pause_seconds, 3)}
                 log.warning("lane.lost", extra=named | {"at_once": self._isolation.at_once})

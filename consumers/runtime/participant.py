@@ -84,6 +84,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         self._tasks: list[asyncio.Task[None]] = []
         self.polled_at = time.monotonic()
         self.failure: BaseException | None = None
+        self.poll_error: BaseException | None = None
 
     async def start(self) -> None:
         """Join the group; the lanes open by themselves as partitions are assigned."""
@@ -106,6 +107,11 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
     def join_again(self) -> None:
         """Have the group balanced again: a static member that restarts is given its old assignment."""
         self._consumer._coordinator.request_rejoin()
+
+    def topics(self) -> tuple[str, ...]:
+        """Every topic it reads or writes."""
+        topics = self.role.topics
+        return topics.commands, topics.events, topics.status, topics.dead, state_topic(self.role.name)
 
     def is_open(self) -> bool:
         """Whether the group gave it its partitions, and every lane of them is open; a spare member has none."""
@@ -196,8 +202,9 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         while True:
             try:
                 await self._consumer.getmany(timeout_ms=POLL_MS)
-                self.polled_at = time.monotonic()
+                self.polled_at, self.poll_error = time.monotonic(), None
             except Exception as error:
+                self.poll_error = error
                 log.warning("participant.poll_failed", extra={"participant": self.role.name, "error": repr(error)})
                 await asyncio.sleep(FAILED_POLL_PAUSE_SECONDS)
 

@@ -32,10 +32,11 @@ def test_only_the_tracker_waits_until_everybody_can_read_what_it_tells_of(tmp_pa
 class Group:
     """A group of which a test says whether its lanes are open, and whether they have read their backlog."""
 
-    failure = None
+    failure = poll_error = None
 
     def __init__(self) -> None:
         self.open = self.ready = False
+        self.lanes: dict[int, object] = {}
         self.asked = 0
 
     def is_open(self) -> bool:
