@@ -16,6 +16,7 @@ from deploy.cli.groups import dead_verbs, steps_verbs, stuck_verbs, topics_verbs
 from deploy.cli.options import Json, Kind, SagaId, daemon_settings, settings
 from deploy.cli.review import REASON
 from deploy.cli.talking import user_name
+from deploy.cli.terminal import fall_back
 
 app = typer.Typer(name="soma", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(dead_verbs, name="dead")
@@ -145,11 +146,14 @@ def flow_(
 def worker_(
     only: Annotated[list[str] | None, typer.Option(help="Carry only this participant; may be repeated.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check the flows.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Needed for a second worker of the same participants on this machine.")
+    ] = None,
 ) -> None:
     """Carry the sagas' participants."""
     from deploy.cli import worker
 
-    raise typer.Exit(worker.worker(daemon_settings(), only or [], check))
+    raise typer.Exit(worker.worker(daemon_settings(), only or [], check, name))
 
 
 @app.command(name="sink")
@@ -178,6 +182,7 @@ def query_(sql: str, as_json: Json = False) -> None:
 
 def main() -> None:
     """The entry point of `soma` and of `python -m deploy.cli.main`; quiet where whoever read its words has gone."""
+    fall_back()
     try:
         app()
     except BrokenPipeError:
