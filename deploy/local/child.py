@@ -14,6 +14,11 @@ from deploy.local.logs import bound
 from deploy.local.places import Places
 from deploy.local.records import HOME_VARIABLE, TOKEN_VARIABLE, Record, living, read_record
 
+# Each holds a path, or several: where modules, downloads and certificates are.
+PATH_VARIABLES = frozenset(
+    {"PYTHONPATH", "SOMA_CACHE", "SOMA_KAFKA_SECURITY__CA_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "TMPDIR"}
+)
+
 
 class Child:
     """Holds on to a running program by what is written in its record."""
@@ -67,13 +72,30 @@ def spawn(name: str, launch: Launch, places: Places, token: str) -> subprocess.P
     with output:
         return subprocess.Popen(
             launch.command,
-            cwd=launch.folder,
-            env={**os.environ, **launch.environment, HOME_VARIABLE: str(places.home), TOKEN_VARIABLE: token},
+            # Not where the caller stands: that folder may be removed, and no program starts in one that is gone.
+            cwd=launch.folder or places.home,
+            env={
+                **absolute(os.environ),
+                **launch.environment,
+                HOME_VARIABLE: str(places.home),
+                TOKEN_VARIABLE: token,
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
         )
+
+
+def absolute(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with its relative paths made absolute, for a program that stands in another folder."""
+    found = dict(environment)
+    for name in PATH_VARIABLES & found.keys():
+        with contextlib.suppress(OSError):
+            found[name] = os.pathsep.join(
+                os.path.abspath(path) if path else path for path in found[name].split(os.pathsep)
+            )
+    return found
 
 
 def start_child(name: str, launch: Launch, places: Places, ports: Mapping[str, int], wiring: str) -> Child:
