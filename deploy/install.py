@@ -48,7 +48,7 @@ def main(folder: Path) -> int:
             install(folder)
         except subprocess.CalledProcessError as failed:
             say(f"{' '.join(map(str, failed.cmd))} failed ({failed.returncode})")
-            say("`make setup` takes it up again; `rm -rf .venv` begins anew")
+            say("`make setup` takes it up again; `rm -rf .venv` starts over")
             return 1
         (folder / ".ready").touch()
     return 0

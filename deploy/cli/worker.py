@@ -50,7 +50,7 @@ def worker(settings: Settings, only: list[str], check: bool = False, name: str |
     Writes `SOMA_HOME/run/worker.ready` once every lane is open. Returns 0 after a signal, 2 where flows, names,
     settings or topics are wrong or a worker of this name runs already, 3 where Kafka cannot be used, 70 where a
     participant no longer polls. Where a step has blocked the event loop for 30 s, or the end takes longer than draining
-    may, the process tells where it stood and ends with 1. Whoever supervises it starts it again.
+    may, the process tells where it stood and ends with 1. Its supervisor starts it again.
     """
     try:
         kinds = sagas_of(settings)

@@ -28,7 +28,7 @@ PARTITIONS = 2
 TOPIC, GROUP, TRANSACTION = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
 READ, WRITE, DESCRIBE, CREATE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.CREATE
 Rights = dict[str, list[tuple[ResourceType, str, tuple[AclOperation, ...]]]]
-# By user: what it may do with whatever begins so. Nobody may do anything else.
+# By user: what it may do with what begins so. All else is denied.
 RIGHTS: Rights = {
     "soma": [(TOPIC, "campaign.", (READ, WRITE, CREATE)), (GROUP, "campaign.", (READ,)), (GROUP, "soma.", (READ,)),
              (TRANSACTION, "campaign.", (WRITE,))],

@@ -154,7 +154,7 @@ class SecuredKafka:
             "TLS:SASL_SSL,EXPIRED:SASL_SSL,OTHER_NAME:SASL_SSL",
             "inter.broker.listener.name": "OPEN",
             "sasl.enabled.mechanisms": "SCRAM-SHA-512,PLAIN",
-            # Kafka's default: whoever asks about a topic makes it, unless they say that they do not want it.
+            # Kafka's default: a request for a topic's metadata makes it, unless the request forbids that.
             "auto.create.topics.enable": "true",
             "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
             "super.users": "User:ANONYMOUS",

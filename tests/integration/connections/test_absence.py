@@ -80,7 +80,7 @@ async def test_the_client_says_none_only_at_the_end(
     async with Client(Settings(kafka_bootstrap_servers=secured.address("open"))) as client:
         found = await client.status_of("campaign", saga_id)
         assert found is not None and found.saga_id == saga_id
-        assert await client.status_of("campaign", "nobody") is None
+        assert await client.status_of("campaign", "unknown") is None
         monkeypatch.setattr(client_module, "SILENCE_SECONDS_MAX", -1.0)
         with pytest.raises(TimedOut):
             await client.status_of("campaign", saga_id)

@@ -1,4 +1,4 @@
-"""Settings: no secret is shown, whatever makes text of them; and nothing is reached that nobody named."""
+"""Settings: no secret is shown, whatever makes text of them; and only what is named is reached."""
 
 import copy
 import json
