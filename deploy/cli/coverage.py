@@ -96,7 +96,7 @@ def check_ledger(settings: Settings) -> Check:
     from consumers.clickhouse.connecting import connect
 
     try:
-        client = connect(settings.store_url, settings.clickhouse_database)
+        client = connect(settings.store_url.get_secret_value(), settings.clickhouse_database)
         rows = client.query(UNACKNOWLEDGED).result_rows
         client.close()
     except ClickHouseError as error:

@@ -90,6 +90,7 @@ async def test_a_worker_watches_its_loop_for_as_long_as_it_lives(
     async def no_topics(*_: object) -> None:
         return
 
+    monkeypatch.setattr("consumers.worker.require", no_topics)
     monkeypatch.setattr("consumers.worker.apply", no_topics)
     worker = Worker(Settings(home=tmp_path), sagas())
     before = asyncio.all_tasks()

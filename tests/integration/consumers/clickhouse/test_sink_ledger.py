@@ -16,6 +16,7 @@ from consumers.app import sagas
 from consumers.clickhouse.schema import applied_schema, apply_schema, prepare_schema, statements_in
 from deploy.cli.coverage import check_ledger, check_readers
 from deploy.cli.sink import SCHEMA_FOLDER
+from producers.secrets import SecretUrl
 from producers.settings import Settings
 from tests.integration.consumers.clickhouse.programs import (
     SINK,
@@ -208,7 +209,9 @@ def test_what_kafka_deleted_before_it_was_read_is_a_gap_with_its_offsets_and_the
     ]
     until(lambda: count_in(client) == 100, what="what came later is stored")
     assert "sink.gap" in sink.log.read_text()
-    settings = Settings(kafka_bootstrap_servers=kafka, clickhouse_url=store.url, clickhouse_database=database)
+    settings = Settings(
+        kafka_bootstrap_servers=kafka, clickhouse_url=SecretUrl(store.url), clickhouse_database=database
+    )
     told = check_ledger(settings)
     assert not told.ok
     assert f"campaign.dead[0] {before[0]}..{after[0] - 1}" in told.detail
@@ -409,7 +412,7 @@ def test_a_new_sagas_topics_reach_the_sink_and_fewer_sagas_do_not_end_it(
 def test_doctor_names_the_partitions_that_no_sink_or_no_worker_reads(
     sink: SinkProgram, kafka: str, store: StoreProgram, topics: list[str]
 ) -> None:
-    settings = Settings(kafka_bootstrap_servers=kafka, clickhouse_url=store.url)
+    settings = Settings(kafka_bootstrap_servers=kafka, clickhouse_url=SecretUrl(store.url))
     started(sink)
     with_sink = check_readers(settings, sagas())
     assert not with_sink.ok
