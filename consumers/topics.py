@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     TopicAlreadyExistsError,
@@ -19,6 +19,7 @@ from aiokafka.errors import (
 from consumers.kinds import SagaKind
 from consumers.runtime.transport import POSITION_KEY, Position
 from producers.bounded_consumer import BoundedConsumer
+from producers.brokers import AdminClient
 from producers.cluster import connection
 from producers.diagnosis import kafka_failure
 from producers.errors import ConnectionFailed, SomaError
@@ -95,7 +96,7 @@ def wanted_topics(kinds: tuple[SagaKind, ...], settings: Settings) -> tuple[Want
 
 async def plan(settings: Settings, kinds: tuple[SagaKind, ...]) -> Plan:
     """Compare the cluster with what is wanted; changes nothing."""
-    admin = AIOKafkaAdminClient(**connection(settings))
+    admin = AdminClient(**connection(settings))
     await admin.start()
     try:
         return await _planned(settings, admin, wanted_topics(kinds, settings))
@@ -103,7 +104,7 @@ async def plan(settings: Settings, kinds: tuple[SagaKind, ...]) -> Plan:
         await admin.close()
 
 
-async def _planned(settings: Settings, admin: AIOKafkaAdminClient, wanted: tuple[WantedTopic, ...]) -> Plan:
+async def _planned(settings: Settings, admin: AdminClient, wanted: tuple[WantedTopic, ...]) -> Plan:
     counts: dict[str, int] = {}
     for described in await admin.describe_topics([topic.name for topic in wanted]):
         name, error = described["topic"], for_code(described["error_code"])
@@ -148,7 +149,7 @@ async def apply(settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str
     is given a position only if `begin_from` says "beginning" or "now". May be called at any time, by several at once.
     Raises `TopicsDiffer` and changes nothing if partition counts differ.
     """
-    admin = AIOKafkaAdminClient(**connection(settings))
+    admin = AdminClient(**connection(settings))
     await admin.start()
     try:
         found = await _planned(settings, admin, wanted_topics(kinds, settings))
@@ -162,7 +163,7 @@ async def apply(settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str
     return found
 
 
-async def _create(settings: Settings, admin: AIOKafkaAdminClient, missing: tuple[WantedTopic, ...]) -> None:
+async def _create(settings: Settings, admin: AdminClient, missing: tuple[WantedTopic, ...]) -> None:
     if not missing:
         return
     topics = [

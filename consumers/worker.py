@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import TopicAuthorizationFailedError
 from fast_depends import Provider
 from faststream import FastStream
@@ -39,6 +38,7 @@ from consumers.tracker.figures import SagaFigures
 from consumers.tracker.holding import HeldPartitions
 from consumers.tracker.inspecting import Inspector
 from consumers.tracker.ledger import TrackerLedger, tracker_of
+from producers.brokers import AdminClient
 from producers.cluster import connection
 from producers.diagnosis import denial
 from producers.errors import AccessDenied
@@ -200,7 +200,7 @@ class Worker:
             self._life = life.pop_all()
 
     async def _watch_coverage(self) -> None:
-        admin = AIOKafkaAdminClient(**connection(self._settings))
+        admin = AdminClient(**connection(self._settings))
         watch = Watch(admin, {role.name: role.inputs for role in self._roles})
         started = False
         try:

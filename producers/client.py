@@ -11,11 +11,11 @@ from typing import Any, Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from producers.answers import Answer, Published, answer_in, fact_in, record_from, status_in
 from producers.bounded_consumer import BoundedConsumer
+from producers.brokers import AdminClient
 from producers.cluster import connection
 from producers.diagnosis import kafka_failure, log_in
 from producers.errors import ConnectionFailed, TimedOut, TopicMissing, Unreadable
@@ -41,13 +41,13 @@ class Client:
         self._settings, self.source = settings, source
         self._connection = connection(settings)
         self._producer: AIOKafkaProducer | None = None
-        self._admin: AIOKafkaAdminClient | None = None
+        self._admin: AdminClient | None = None
         self._counts: dict[str, int] = {}
 
     async def __aenter__(self) -> Self:
         # The admin client would only say that it could not bootstrap.
         await log_in(self._settings)
-        self._admin = AIOKafkaAdminClient(**self._connection)
+        self._admin = AdminClient(**self._connection)
         try:
             async with asyncio.timeout(REACHABLE_WITHIN_SECONDS):
                 await self._admin.start()

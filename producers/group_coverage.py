@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import KafkaError, for_code
 
+from producers.brokers import AdminClient
 from producers.topic_identity import identities_of
 
 # In an answer to DescribeGroups: error, name, state, protocol type, protocol, members; in a member the last is its
@@ -35,7 +35,7 @@ def uncovered(
     return tuple(sorted(exist - set(assigned)))
 
 
-async def coverage_of(admin: AIOKafkaAdminClient, wanted: Mapping[str, Iterable[str]]) -> dict[str, Coverage]:
+async def coverage_of(admin: AdminClient, wanted: Mapping[str, Iterable[str]]) -> dict[str, Coverage]:
     """For each group (by name, with the topics that it should read) what it lacks.
 
     Raises:
@@ -76,7 +76,7 @@ def words_for(missing: Iterable[TopicPartition], most: int = 5) -> str:
 class Watch:
     """Says when a member should join again: a partition had no reader twice in a row while the group was settled."""
 
-    def __init__(self, admin: AIOKafkaAdminClient, wanted: Mapping[str, Iterable[str]]) -> None:
+    def __init__(self, admin: AdminClient, wanted: Mapping[str, Iterable[str]]) -> None:
         self._admin, self._wanted = admin, wanted
         self._seen: dict[str, frozenset[TopicPartition]] = {}
 

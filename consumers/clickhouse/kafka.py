@@ -7,11 +7,11 @@ from hashlib import blake2b
 from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import TopicAuthorizationFailedError, UnknownTopicOrPartitionError, for_code
 
 from producers.bounded_consumer import BoundedConsumer
+from producers.brokers import AdminClient
 from producers.cluster import connection
 from producers.group_coverage import Watch
 from producers.settings import Settings
@@ -84,7 +84,7 @@ class SinkCluster:
     def __init__(self, settings: Settings, consumer: BoundedConsumer, topics: Sequence[str], group: str) -> None:
         self.consumer = consumer
         self.topics = topics
-        self.admin = AIOKafkaAdminClient(**connection(settings))
+        self.admin = AdminClient(**connection(settings))
         self.reader = BoundedConsumer(
             **connection(settings),
             isolation_level="read_committed",
@@ -141,7 +141,7 @@ async def cluster_with(settings: Settings, topics: Iterable[str]) -> str:
     Raises:
         KafkaError: the cluster is not reachable.
     """
-    admin = AIOKafkaAdminClient(**connection(settings))
+    admin = AdminClient(**connection(settings))
     await admin.start()
     try:
         said: list[str] = []

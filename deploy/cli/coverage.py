@@ -63,13 +63,12 @@ def check_readers(settings: Settings, kinds: Iterable[SagaKind]) -> Check:
 
 
 async def _lacking(settings: Settings, wanted: dict[str, list[str]]) -> tuple[list[str], bool]:
-    from aiokafka.admin import AIOKafkaAdminClient
-
     from consumers.clickhouse.kafka import GROUP
+    from producers.brokers import AdminClient
     from producers.cluster import connection
     from producers.group_coverage import coverage_of, words_for
 
-    admin = AIOKafkaAdminClient(**connection(settings))
+    admin = AdminClient(**connection(settings))
     await admin.start()
     try:
         deadline = asyncio.get_running_loop().time() + SETTLES_WITHIN_SECONDS
