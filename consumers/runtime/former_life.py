@@ -18,12 +18,13 @@ Ending = Literal["clean", "lost", "crashed"]
 def ending_of(position: Position | None, life: str) -> Ending:
     """Return how the life that left this position ended; `life` is the one that opens the lane now.
 
-    clean: it had read its backlog to the end, and nothing was running. lost: something may have been running, but its
-    process lived on: it lost the lane, or was stopped while it caught up. crashed: anything else.
+    clean: it had read its backlog to the end, and nothing was running. lost: something may have been running when it
+    lost the lane, but its process lives on. crashed: anything else. A life that is stopped while it catches up leaves
+    what it has found.
     """
     if position is None or position.clean:
         return "clean"
-    return "lost" if position.stopped or position.owner == life else "crashed"
+    return "lost" if position.owner == life else "crashed"
 
 
 def assume_begun(journal: Journal, view: View, ending: Ending, now: float) -> bool:

@@ -237,23 +237,19 @@ class Lane:
         return offsets
 
     async def _catch_up(self) -> None:
-        """Hear the backlog before anything starts, as far as there is room for it: an end may stand in it.
+        """Hear the whole backlog before anything starts: an end may stand in it.
 
-        It is committed in slices, so that neither a transaction nor the memory grows with the backlog.
+        It is committed in slices, so that no transaction grows with it; what was committed is kept encoded.
         """
         heard = 0
         while True:
             heard += self._hear()
-            if self._stopping or self.is_full or self._is_caught_up():
+            if self._stopping or all(self._offsets[topic] >= end for topic, end in self._backlog_ends.items()):
                 return
             if heard >= CAUGHT_UP_AT_ONCE or self._isolation.left() == 0:
                 heard = 0
                 await self._commit()
             await self._wait(BARRIER_POLL_SECONDS)
-
-    def _is_caught_up(self) -> bool:
-        """Whether all is read that stood in the inputs when the lane was opened."""
-        return all(self._offsets[topic] >= end for topic, end in self._backlog_ends.items())
 
     async def _live(self) -> None:
         while not self._stopping:
@@ -349,7 +345,8 @@ class Lane:
             log.warning("lane.full", extra={"lane": self.name, "backlog_bytes": backlog_bytes})
         elif self.is_full and backlog_bytes < BACKLOG_BYTES_MAX // 2:
             self.is_full = False
-        full = self.memory.deferrable if self.is_full else ()
+        # While it catches up nothing starts, and so nothing would make room.
+        full = self.memory.deferrable if self.is_full and self._former is None else ()
         unwanted = self.memory.inputs if len(self._queue) > QUEUED_RECORDS_MAX else full
         if unwanted != self._unwanted:
             self.transport.resume([topic for topic in self._unwanted if topic not in unwanted])
@@ -399,14 +396,14 @@ class Lane:
             self._isolation.take(mark)
             self.memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
 
-    async def _commit(self, clean: bool = False, stopped: bool = False) -> None:
+    async def _commit(self, clean: bool = False) -> None:
         """Write one transaction, where none is under way; only so many at once in the worker, unless they hang."""
         async with self.host.commits.taken():
             self._transactions.begun += 1
             self._isolation.begins()
             snapshot = self.memory.take()
             offsets, self._touched_since = dict(self._offsets), None
-            position = self._position(offsets, clean, stopped)
+            position = self._position(offsets, clean)
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
             asked = self.host.monotonic()
@@ -417,22 +414,22 @@ class Lane:
             self._committed = offsets
             self._transactions.committed = self._transactions.begun
 
-    def _position(self, offsets: dict[str, int], clean: bool, stopped: bool) -> Position:
+    def _position(self, offsets: dict[str, int], clean: bool) -> Position:
         paused, ends = self.memory.paused(), self.memory.ends_of_steps()
         if self._former is not None:
             # Nothing has started yet: what the former life left unknown is as unknown to the next one.
             return msgspec.structs.replace(self._former, offsets=offsets, paused=paused, ends=ends)
-        return Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends, stopped)
+        return Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends)
 
     async def _farewell(self) -> None:
-        """Give what is running a moment to end, and note that nothing runs."""
+        """Give what is running a moment to end, and note that nothing runs; unless it was still catching up."""
         await self._runners.ended(self._drain_seconds)
         await self._cancel_running()
         await self._transaction.ended()
         # What the lane was looking for is looked for again in its next life.
         self._isolation.at_once = None
         self._take_ends()
-        await self._commit(clean=self._is_caught_up(), stopped=True)
+        await self._commit(clean=True)
 
     async def _cancel_running(self) -> None:
         self._lease.give_back()

@@ -17,9 +17,8 @@ class Position(msgspec.Struct, frozen=True):
     """Up to where the inputs were heard; written with every transaction of the lane.
 
     `clean`: the lane's backlog had been read to its end, and nothing was running. `owner` is the worker's life,
-    `stopped` whether it ended by itself all the same, `unclean` how many lives in a row have crashed. `paused` are the
-    steps that stand still, with their causes, and `ends` tells how the last items of each step have ended (see
-    `pausing`).
+    `unclean` how many lives in a row have crashed. `paused` are the steps that stand still, with their causes, and
+    `ends` tells how the last items of each step have ended (see `pausing`).
     """
 
     offsets: dict[str, int]
@@ -28,7 +27,6 @@ class Position(msgspec.Struct, frozen=True):
     unclean: int = 0
     paused: dict[str, str] = {}
     ends: dict[str, int] = {}
-    stopped: bool = False
 
 
 class Transport(Protocol):

@@ -43,17 +43,20 @@ async def test_a_life_that_has_caught_up_closes_clean() -> None:
     assert store.wire.position.owner == "life"
 
 
-async def test_a_life_that_started_steps_before_the_end_of_its_backlog_is_no_crash_and_not_clean(
+async def test_a_backlog_larger_than_a_lane_may_hold_is_read_to_its_end_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 60_000)
-    store = line(CLEAN, backlog=1_000)
+    monkeypatch.setattr(lanes, "BACKLOG_BYTES_MAX", 10_000)
+    store = line(CLEAN, backlog=100)
+    places = store.room
+    assert isinstance(places, Places)
     async with store:
-        for number in range(100):
+        for number in range(99):
             store.hears(*opening(number))
-        await until(lambda: store.wire.commits)
-    position = store.wire.position
-    assert (position.clean, position.stopped, position.owner) == (False, True, "life")
+        await until(lambda: store.lane.is_full)
+        assert (store.wire.paused, places.taken) == (set(), 0)
+        store.hears(*opening(99))
+        await until(lambda: places.taken == 200)
 
 
 async def test_a_backlog_is_committed_in_slices_and_nothing_of_it_starts_before_its_end(

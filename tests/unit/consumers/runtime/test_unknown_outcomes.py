@@ -53,7 +53,6 @@ def undo_moments(store: Bench) -> dict[str, float]:
         (None, "clean"),
         (Position({}, clean=True, owner="other"), "clean"),
         (Position({}, owner="me"), "lost"),
-        (Position({}, owner="other", stopped=True), "lost"),
         (Position({}, owner="other"), "crashed"),
     ],
 )
