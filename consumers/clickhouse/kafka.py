@@ -108,6 +108,22 @@ class SinkCluster:
         found = await identities_of(self.admin._client, self.topics)
         return {name: topic.topic_id for name, topic in found.topics.items()}
 
+    async def vanished(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
+        """Those of these partitions that their topics no longer have: a topic was made again with fewer.
+
+        A static member that restarts is given its old assignment, whatever has become of the topics.
+        """
+        found = await identities_of(self.admin._client, self.topics)
+        vanished = {
+            one
+            for one in partitions
+            if one.topic in found.topics and one.partition not in found.topics[one.topic].partitions
+        }
+        if vanished:
+            # The group's next assignment is made of what this client knows.
+            await self.consumer._client.force_metadata_update()
+        return vanished
+
     async def unread(self) -> tuple[TopicPartition, ...]:
         """The partitions that no sink of the group reads, now and when this was asked before."""
         return next(iter((await self.watch.look()).values()), ())

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
@@ -24,6 +24,7 @@ from .rounds import Rounds
 from .sources import Cluster, Source, Tables
 
 log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
 
 POLL_MILLISECONDS = 200
 POLL_RECORDS = 20_000
@@ -226,9 +227,14 @@ class Sink:
         closed = feeds[0].closed if feeds else self.stopping
         if feeds:
             try:
+                vanished = await self.answered(closed, partial(self.cluster.vanished, [one.partition for one in feeds]))
+                if vanished:
+                    log.warning("sink.partitions.vanished", extra={"partitions": sorted(map(str, vanished))})
+                    self.cluster.join_again()
+                    return
                 partitions = [feed.partition for feed in feeds]
                 call = partial(self.call, closed)
-                topic_ids = await self.topic_ids(closed)
+                topic_ids = await self.answered(closed, self.cluster.topic_ids)
                 starts = await resume(
                     self.store,
                     self.source,
@@ -257,13 +263,13 @@ class Sink:
         self.rounds.hurry()
         self.on_ready()
 
-    async def topic_ids(self, closed: asyncio.Event) -> Mapping[str, str]:
-        """The ids of the topics, asked until Kafka answers or `closed`."""
+    async def answered(self, closed: asyncio.Event, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What Kafka answers about the topics; it is asked until it does or `closed`."""
         while not closed.is_set():
             try:
-                return await self.cluster.topic_ids()
+                return await ask()
             except KafkaError as error:
-                log.warning("sink.topic_ids.failed", extra={"cause": repr(error)})
+                log.warning("sink.topics.unknown", extra={"cause": repr(error)})
                 await asyncio.sleep(POLL_MILLISECONDS / 1000)
         raise LetGo
 

@@ -1,6 +1,6 @@
 """What the sink needs of Kafka and of the store; fakes in tests have the same."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import TopicPartition
@@ -31,6 +31,7 @@ class Cluster(Rereading, Protocol):
     """What the sink asks Kafka beside its consumer; `SinkCluster` has all of it."""
 
     async def topic_ids(self) -> Mapping[str, str]: ...
+    async def vanished(self, partitions: Iterable[TopicPartition]) -> Collection[TopicPartition]: ...
     async def unread(self) -> Sequence[TopicPartition]: ...
     def join_again(self) -> None: ...
 

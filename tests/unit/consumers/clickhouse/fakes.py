@@ -92,11 +92,15 @@ class FakeCluster:
         self.source = source
         self.ids: dict[str, str] = {"campaign.events": ""}
         self.lacking: tuple[TopicPartition, ...] = ()
+        self.gone: set[TopicPartition] = set()
         self.joined_again = 0
         self.read_again: list[tuple[int, int, int]] = []
 
     async def topic_ids(self) -> Mapping[str, str]:
         return dict(self.ids)
+
+    async def vanished(self, partitions: Iterable[TopicPartition]) -> set[TopicPartition]:
+        return self.gone & set(partitions)
 
     async def unread(self) -> Sequence[TopicPartition]:
         return self.lacking

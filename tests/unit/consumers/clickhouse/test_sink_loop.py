@@ -319,3 +319,14 @@ async def test_while_batches_are_missing_the_bookmark_stays_before_them() -> Non
         assert here.store.marks[FIRST][0].checked_up_to == 0
         here.store.swallows = 0
         await here.until(lambda: sorted(here.store.offsets(FIRST)) == list(range(25)))
+
+
+async def test_a_sink_that_is_given_a_partition_that_its_topic_no_longer_has_joins_again_and_opens_nothing() -> None:
+    here = world()
+    here.cluster.gone = {SECOND}
+    async with here.running():
+        await here.until(lambda: here.cluster.joined_again)
+        assert here.ready == 0
+        here.cluster.gone = set()
+        await here.source.assign(FIRST, SECOND)
+        await here.until(lambda: here.has(FIRST, 25) and here.has(SECOND, 7))
