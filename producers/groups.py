@@ -1,5 +1,6 @@
 """How a consumer group stands at one partition: who is in it, and how far behind it is."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from schemas.topics import SagaTopics
 
 # In an answer to DescribeGroups: error, name, state, protocol type, protocol, members.
 ERROR_PLACE, MEMBERS_PLACE = 0, 5
+LOADS_WITHIN_SECONDS = 5.0
+ASK_AGAIN_AFTER_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,7 @@ async def standing_of(settings: Settings, group: str, topic: str, partition: int
     try:
         await admin.start()
         await consumer.start()
-        (answer,) = await admin.describe_consumer_groups([group])
-        (described,) = answer.groups
-        if described[ERROR_PLACE]:
-            # Such an answer has no members either, and says nothing of whether there are some.
-            raise ConnectionError(for_code(described[ERROR_PLACE]).__name__)
+        described = await _described(admin, group)
         offsets: dict[TopicPartition, Any] = await admin.list_consumer_group_offsets(group, partitions=[place])
         end = (await consumer.end_offsets([place]))[place]
     except (KafkaError, TimeoutError) as error:
@@ -54,3 +53,18 @@ async def standing_of(settings: Settings, group: str, topic: str, partition: int
     held = await look_for_open_transactions(settings, (topic, commands), partition)
     words = [f"{one.words}; `{one.remedy(settings.bootstrap_servers)}` ends it now" for one in held]
     return GroupStanding(len(described[MEMBERS_PLACE]), end - max(0, committed), next(iter(words), ""))
+
+
+async def _described(admin: AdminClient, group: str) -> Any:
+    """What the group's coordinator tells of it; one that still loads its groups is asked again for a few seconds."""
+    deadline = asyncio.get_running_loop().time() + LOADS_WITHIN_SECONDS
+    while True:
+        (answer,) = await admin.describe_consumer_groups([group])
+        (described,) = answer.groups
+        if not described[ERROR_PLACE]:
+            return described
+        # Such an answer has no members either, and says nothing of whether there are some.
+        error = for_code(described[ERROR_PLACE])
+        if not error.retriable or asyncio.get_running_loop().time() > deadline:
+            raise ConnectionError(error.__name__)
+        await asyncio.sleep(ASK_AGAIN_AFTER_SECONDS)
