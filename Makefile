@@ -38,6 +38,7 @@ test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest
 
 prove: $(READY) ## Prove the promises: simulated and with real faults; about half an hour
+	@$(BIN)/python -m pytest -q -m long
 	@$(BIN)/python -m tests.prove
 
 bench: $(READY) ## Measure it all into tests/benchmarks/results; about a quarter of an hour

@@ -21,7 +21,7 @@ from producers.settings import Settings
 from tests.faults.hub import BRIEF, TOPICS, eventually
 
 # Starting the stack and packing two gigabytes count as the first test's.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 MIB = 1024 * 1024
 BOMB = bytes(224 * MIB)

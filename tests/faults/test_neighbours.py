@@ -21,6 +21,7 @@ def completed(hub: Hub) -> set[str]:
     return {saga for saga, state in hub.states().items() if state == "completed"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_sleeping_failing_and_killing_sagas_hold_back_no_other_of_their_partition(hub: Hub) -> None:
     down = of_partition_zero("down", FAILING_SAGAS)

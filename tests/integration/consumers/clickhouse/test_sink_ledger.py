@@ -85,7 +85,13 @@ def ends(kafka: str, topic: str) -> dict[int, int]:
     return found
 
 
-@pytest.mark.parametrize("view", ["messages_from_records", *(f"{table}_from_messages" for table in SUMS[1:])])
+@pytest.mark.parametrize(
+    "view",
+    [
+        "messages_from_records",
+        *(pytest.param(f"{table}_from_messages", marks=pytest.mark.long) for table in SUMS[1:]),
+    ],
+)
 def test_what_a_dropped_view_did_not_store_is_filled_while_the_sink_runs(
     view: str, sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
 ) -> None:
@@ -113,6 +119,7 @@ def in_transactions(kafka: str, *commits: bool) -> None:
         producer.commit_transaction() if commit else producer.abort_transaction()
 
 
+@pytest.mark.long
 def test_holes_of_transactions_are_told_from_what_is_missing(
     sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
 ) -> None:
@@ -149,6 +156,7 @@ def end_of(kafka: str, topic: str, partition: int) -> int:
         reader.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", SUMS[1:])
 def test_a_table_that_was_dropped_and_made_again_is_filled_and_no_other_counts_twice(
     table: str, sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
@@ -170,6 +178,7 @@ def test_a_table_that_was_dropped_and_made_again_is_filled_and_no_other_counts_t
     until_exact(kafka, topics, client)
 
 
+@pytest.mark.long
 def test_a_column_that_is_added_to_table_and_view_loses_nothing(
     sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
 ) -> None:
@@ -267,6 +276,7 @@ def made_again(kafka: str, topic: str, config: dict[str, str] | None = None) -> 
     until(is_made, what=f"{topic} is made again")
 
 
+@pytest.mark.long
 def test_two_sinks_share_the_partitions_and_when_one_dies_the_other_goes_on(
     sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str], tmp_path: Path
 ) -> None:
@@ -286,6 +296,7 @@ def test_two_sinks_share_the_partitions_and_when_one_dies_the_other_goes_on(
         second.kill()
 
 
+@pytest.mark.long
 def test_a_sink_of_another_group_takes_over_and_the_first_says_who_did(
     sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str], tmp_path: Path
 ) -> None:
@@ -341,6 +352,7 @@ def status(key: bytes, number: int) -> dict[str, object]:
     return {"topic": "campaign.status", "key": key, "value": b'{"number": %d}' % number}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_sink_that_was_away_while_statuses_were_compacted_stores_every_record_that_is_left(
     compacted: Callable[[], None],
@@ -374,6 +386,7 @@ def test_a_sink_that_was_away_while_statuses_were_compacted_stores_every_record_
     assert sink.stop() == 0
 
 
+@pytest.mark.long
 def test_a_partition_that_was_added_while_the_sink_was_away_is_read(
     sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
 ) -> None:
