@@ -46,9 +46,10 @@ def mark_begun(item: Item, view: View, ending: Ending, now: float) -> None:
     if step is not None and step.undo is not None and not item.undoes:
         item.unknown_until = max(item.unknown_until, now + step.timeout_seconds)
     if ending == "crashed":
-        # An item spends its budget only by the crashes of which it alone can be the cause.
-        item.attempt += item.is_alone
         item.deaths += item.on_trial
+        if item.is_alone:
+            # It alone can be the cause, of this crash and of those at which it was on trial with others.
+            item.attempt = max(item.attempt, item.deaths) + 1
         item.suspect = True
     item.on_trial = item.is_alone = False
 

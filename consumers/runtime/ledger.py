@@ -442,8 +442,8 @@ class Ledger(Memory):
     def has_suspects(self) -> bool:
         return bool(self._suspects)
 
-    def try_suspects(self, all_of_them: bool) -> list[Mark]:
-        marks = self._suspects.admit(all_of_them)
+    def try_suspects(self, all_of_them: bool, in_turn: bool) -> list[Mark]:
+        marks = self._suspects.admit(all_of_them, in_turn)
         for mark in marks:
             self._hot[mark[0]] = None
         return marks
@@ -457,7 +457,8 @@ class Ledger(Memory):
 
     def is_suspect(self, mark: Mark) -> bool:
         item = self._item(mark)
-        return item is not None and item.suspect
+        # What finds no room (its dependency is down) has not started, and so is the cause of nothing.
+        return item is not None and item.suspect and (item.state == "running" or self._backlog.lets_in(item.step))
 
     def has_news(self) -> bool:
         return bool(self._outgoing)

@@ -141,14 +141,17 @@ class Memory(Protocol):
     def has_suspects(self) -> bool:
         """Whether suspects wait until they may start."""
 
-    def try_suspects(self, all_of_them: bool) -> list[Mark]:
-        """Let all suspects start, or half of the most suspicious ones; returns those that may start now."""
+    def try_suspects(self, all_of_them: bool, in_turn: bool) -> list[Mark]:
+        """Let all suspects start, or half of the most suspicious ones; returns those that may start now.
+
+        `in_turn`: no other lane of the worker lets suspects start meanwhile.
+        """
 
     def release(self, mark: Mark) -> None:
         """The item has run long enough to be above suspicion."""
 
     def is_suspect(self, mark: Mark) -> bool:
-        """Whether the item is a suspect that has neither ended nor been released."""
+        """Whether the item is a suspect that runs or is about to, and has neither ended nor been released."""
 
     def has_news(self) -> bool:
         """Whether something is to be said soon."""

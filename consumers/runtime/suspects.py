@@ -1,8 +1,10 @@
 """PURE: suspects, the items that were running when a worker crashed. They wait until the lane lets them start again.
 
 One of them may crash the next worker as well. After one crash all start again. After several in a row only half of the
-most suspicious ones start at once, those that were running at most of the crashes: so an item that kills its worker is
-alone after log n lives, and spends an attempt of its budget by each crash from then on. The others lose only time.
+most suspicious ones start at first, those that were running at most of the crashes; all others start when these have
+ended, or have run for a while. So each life halves those that can be the cause, and an item that kills its worker is
+alone after log n lives. If the worker crashes then too, each of these crashes counts as an attempt of its budget. The
+others lose only time.
 """
 
 from collections.abc import Callable
@@ -35,8 +37,11 @@ class Suspects:
         """Return whether the suspect is the only one that was admitted last."""
         return mark == self._alone
 
-    def admit(self, all_of_them: bool) -> list[Mark]:
-        """Let all of them start, or half of those that were running at most crashes; returns those."""
+    def admit(self, all_of_them: bool, in_turn: bool) -> list[Mark]:
+        """Let all of them start, or half of those that were running at most crashes; returns those.
+
+        `in_turn`: no other lane of the worker lets suspects start meanwhile.
+        """
         ranked = sorted(self._waiting, key=self._deaths, reverse=True)
         if not all_of_them:
             worst = [mark for mark in ranked if self._deaths(mark) == self._deaths(ranked[0])]
@@ -44,7 +49,7 @@ class Suspects:
         for mark in ranked:
             del self._waiting[mark]
             self._admitted.add(mark)
-        self._alone = ranked[0] if len(ranked) == 1 and not all_of_them else None
+        self._alone = ranked[0] if len(ranked) == 1 and in_turn else None
         return ranked
 
     def _deaths(self, mark: Mark) -> int:

@@ -1,4 +1,4 @@
-"""Lets suspects start again after a crash: all at once after one, half of the worst at once after several in a row."""
+"""Lets suspects start again after a crash: all at once after one; after several in a row half of the worst first."""
 
 import asyncio
 import contextlib
@@ -42,23 +42,28 @@ class Trials:
         memory = self._memory
         if memory is not None and memory.has_suspects():
             if self.deaths <= 1:
-                memory.try_suspects(all_of_them=True)
+                memory.try_suspects(all_of_them=True, in_turn=False)
                 self._wake.set()
             elif self._task is None or self._task.done():
-                self._task = asyncio.create_task(self._by_halves(memory))
+                self._task = asyncio.create_task(self._in_turn(memory))
         elif self.deaths and age_seconds > FORGIVEN_AFTER_SECONDS:
             self.deaths = 0
 
-    async def _by_halves(self, memory: Memory) -> None:
+    async def _in_turn(self, memory: Memory) -> None:
+        async with self._one_at_a_time:
+            await self._try(memory, all_of_them=False)
         while memory.has_suspects():
             async with self._one_at_a_time:
-                tried = memory.try_suspects(all_of_them=False)
-                self._wake.set()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(SUSPECT_SECONDS):
-                        while any(memory.is_suspect(mark) for mark in tried):
-                            await asyncio.sleep(LOOK_EVERY_SECONDS)
-                await self._release(memory, [mark for mark in tried if memory.is_suspect(mark)])
+                await self._try(memory, all_of_them=True)
+
+    async def _try(self, memory: Memory, all_of_them: bool) -> None:
+        tried = memory.try_suspects(all_of_them, in_turn=True)
+        self._wake.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SUSPECT_SECONDS):
+                while any(memory.is_suspect(mark) for mark in tried):
+                    await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await self._release(memory, [mark for mark in tried if memory.is_suspect(mark)])
 
     async def _release(self, memory: Memory, marks: list[Mark]) -> None:
         """Clear those that still run: they have not crashed the worker. The next ones may, so commit that first."""

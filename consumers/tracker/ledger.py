@@ -381,7 +381,7 @@ class TrackerLedger(Memory):
     def has_suspects(self) -> bool:
         return False
 
-    def try_suspects(self, all_of_them: bool) -> list[tuple[str, str]]:
+    def try_suspects(self, all_of_them: bool, in_turn: bool) -> list[tuple[str, str]]:
         return []
 
     def release(self, mark: tuple[str, str]) -> None:

@@ -112,7 +112,7 @@ class Bench:
         self.ledger.heard_up_to(dict(self.offsets))
         works = self.ledger.startable(self.now, 1_000)
         if tried and self.ledger.has_suspects():
-            self.ledger.try_suspects(all_of_them=True)
+            self.ledger.try_suspects(all_of_them=True, in_turn=False)
             works += self.ledger.startable(self.now, 1_000)
         for work in works:
             self.running[work.item.step] = work

@@ -76,7 +76,7 @@ def test_a_suspect_that_was_released_is_not_counted_at_the_next_crash() -> None:
     for _ in range(3):
         store = store.reopened("crashed")
         store.starts(tried=False)
-        (mark,) = store.ledger.try_suspects(all_of_them=False)
+        (mark,) = store.ledger.try_suspects(all_of_them=False, in_turn=True)
         (step,) = store.starts(tried=False)
         assert (store.running[step].item.attempt, store.running[step].item.deaths) == (1, 0)
         store.ledger.release(mark)
@@ -91,7 +91,7 @@ def test_a_suspect_that_has_ended_is_no_suspect() -> None:
     store.commit()
     store = store.reopened("crashed")
     store.starts(tried=False)
-    (mark,) = store.ledger.try_suspects(all_of_them=False)
+    (mark,) = store.ledger.try_suspects(all_of_them=False, in_turn=True)
     (step,) = store.starts(tried=False)
     assert store.ledger.is_suspect(mark)
     store.breaks(step)
@@ -107,7 +107,7 @@ def test_the_item_that_kills_its_worker_is_found_in_log_n_lives_and_no_other_one
         # As `Trials`: all at once after one crash, half of the worst after several.
         works = store.ledger.startable(store.now, 1_000)
         if store.ledger.has_suspects():
-            store.ledger.try_suspects(all_of_them=crashes == 1)
+            store.ledger.try_suspects(all_of_them=crashes == 1, in_turn=crashes != 1)
             works += store.ledger.startable(store.now, 1_000)
         store.commit()
         if any((work.journal.saga_id, work.item.step) == killer for work in works):
@@ -155,7 +155,7 @@ def test_an_attempt_after_a_backoff_that_kills_its_worker_spends_its_budget() ->
         store.starts(tried=False)
         if store.ledger.has_suspects():
             # The lane commits before a suspect starts.
-            store.ledger.try_suspects(all_of_them=False)
+            store.ledger.try_suspects(all_of_them=False, in_turn=True)
             store.starts(tried=False)
             store.commit()
         attempts += [work.item.attempt for work in store.running.values() if work.item.step == "reserve_stock"]

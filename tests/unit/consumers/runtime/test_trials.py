@@ -25,7 +25,7 @@ class Suspected:
     def has_suspects(self) -> bool:
         return bool(self.held)
 
-    def try_suspects(self, all_of_them: bool) -> list[Mark]:
+    def try_suspects(self, all_of_them: bool, in_turn: bool) -> list[Mark]:
         count = len(self.held) if all_of_them else (len(self.held) + 1) // 2
         started, self.held = self.held[:count], self.held[count:]
         self.running += started
