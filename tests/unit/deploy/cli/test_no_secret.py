@@ -42,6 +42,7 @@ WORDS = {
     "steps resume": ["campaign.studio", "draft_content"],
     "topics plan": [],
     "topics apply": [],
+    "topics abort": ["another-client"],
 }
 # They start and stop other programs, and connect to nothing.
 OTHERS = {"up", "down"}
