@@ -59,7 +59,7 @@ class Batch:
 
     It covers the offsets from `begins` (by default its first record's) to its last record's: offsets without a record,
     such as markers of transactions and what compaction removed, belong to the batch behind them. So the batches of a
-    log follow each other without a hole. `log_id` names the log, since a topic that was made anew has the same offsets.
+    log follow each other without a hole. `log_id` names the log: a topic that was made again has the same offsets.
     """
 
     topic: str

@@ -48,7 +48,7 @@ class Rereading(Protocol):
 
 
 class Checker:
-    """See the module. What it does not find whole it fills, and looks at once more in the next round."""
+    """See the module. It fills what is not whole, and looks at it again in the next round."""
 
     def __init__(self, books: Books, kafka: Rereading, metrics: SinkMetrics) -> None:
         self.books, self.kafka, self.metrics = books, kafka, metrics
@@ -97,7 +97,7 @@ class Checker:
         return count
 
     async def fill_targets(self, lacks: Sequence[Lack], call: Calling) -> set[TopicPartition]:
-        """Fill each target with the batches that it lacks; the partitions to look at once more."""
+        """Fill each target with the batches that it lacks; returns the partitions to look at again."""
         horizon: datetime = await call(self.books.oldest_known)
         batches: dict[tuple[TopicPartition, str, int], StoredBatch] = {}
         for lack in lacks:

@@ -122,7 +122,7 @@ def start_of(
         mark = max(mine, key=lambda one: (bool(one.log_id), life_of(one.log_id), one.said_at))
         log_id, checked = mark.log_id, mark.checked_up_to
         if not mark.in_these_messages and mark.began_at < checked:
-            detail = f"the table {MESSAGES} was dropped and made again; a sink with an empty database reads Kafka anew"
+            detail = f"the table {MESSAGES} was dropped and made again; an empty database is filled from Kafka"
             gaps = (Gap(partition, log_id, MESSAGES, mark.began_at, checked - 1, TABLE_LOST, detail),)
     else:
         log_id = topic_id if topic_id in stored or "" not in stored else ""

@@ -76,7 +76,7 @@ def missing_in(described: Iterable[dict[str, Any]]) -> list[str]:
 
 
 class SinkCluster:
-    """What the sink asks Kafka beside its consumer: topic ids, who reads what, and parts of a log once more.
+    """What the sink asks Kafka beside its consumer: topic ids, who reads what, and parts of a log again.
 
     `consumer` is the sink's own, which joins its group again where a partition has no reader.
     """

@@ -98,7 +98,7 @@ async def replay(
     call: Calling,
     replayed: Callable[[Batch], None],
 ) -> None:
-    """Send the last batch of each log that is gone on with once more, unless it is known to be whole."""
+    """Send the last batch of each log that goes on again, unless it is known to be whole."""
     for partition, start in found.items():
         stored = last.get(partition, {}).get(start.log_id)
         whole_up_to = max(

@@ -21,7 +21,7 @@ class Shelf:
             return False
         self._open.pop(saga_id, None)
         if kept is not None and kept[0] != ended_at:
-            # One that is answered anew goes to the end, or all behind it would be kept as long as it.
+            # One that is answered again goes to the end, or all behind it would be kept as long as it.
             del self._ended[saga_id]
         self._ended[saga_id] = (ended_at, encoded)
         return True
