@@ -20,6 +20,8 @@ PROGRAM_END_SECONDS = 5.0
 class Attempt:
     """The threads and programs of one attempt."""
 
+    __slots__ = ("programs", "threads")
+
     def __init__(self) -> None:
         self.threads: list[Future[Any]] = []
         self.programs: list[asyncio.SubprocessTransport] = []

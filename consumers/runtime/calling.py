@@ -71,17 +71,6 @@ class Caller:
         attempt = Attempt()
         token = ATTEMPT.set(attempt)
         try:
-            return await self._attempted(work)
-        finally:
-            ATTEMPT.reset(token)
-            if not attempt.is_over:
-                log.warning("step.left_something_running", extra={"step": owner.name, "saga_id": work.journal.saga_id})
-                # A second cancellation must not report the end of an attempt that has not ended.
-                await asyncio.shield(attempt.ended())
-
-    async def _attempted(self, work: Work) -> Outcome:
-        owner = work.owner
-        try:
             coroutine = owner.function(**self._arguments(work))
             said = await within(owner.timeout_seconds, coroutine, work.lease, self._note_blocked, work)
         except NotOwned:
@@ -96,6 +85,12 @@ class Caller:
             if _is_asked_to_stop():
                 raise
             return Broke(type(error).__name__, _words_of(error))
+        finally:
+            ATTEMPT.reset(token)
+            if (attempt.threads or attempt.programs) and not attempt.is_over:
+                log.warning("step.left_something_running", extra={"step": owner.name, "saga_id": work.journal.saga_id})
+                # A second cancellation must not report the end of an attempt that has not ended.
+                await asyncio.shield(attempt.ended())
         return self._outcome(work, said)
 
     def _note_blocked(self, work: Work, seconds: float) -> None:

@@ -309,15 +309,15 @@ class Lane:
     def _hear(self) -> int:
         """Apply what was read, so much at once that the event loop has its turn; returns how many records."""
         now, heard = self.host.clock(), 0
-        memory, ends, queue = self.memory, self._backlog_ends, self._queue
-        left = self._isolation.left()
+        memory, ends, queue, isolation = self.memory, self._backlog_ends, self._queue, self._isolation
+        left = isolation.left()
         most = HEARD_AT_ONCE if left is None else min(left, HEARD_AT_ONCE)
         while queue and heard < most:
             record = queue.popleft()
             heard += 1
-            self._isolation.take(place := (record.topic, record.partition, record.offset))
-            if place in self._isolation.refused:
-                memory.refuse(record, self._isolation.refused[place], now)
+            isolation.take(place := (record.topic, record.partition, record.offset))
+            if isolation.refused and (cause := isolation.refused.get(place)):
+                memory.refuse(record, cause, now)
                 continue
             # The former life may have acted upon what stood in the log when it ended.
             memory.hear(record, now, self._ending if record.offset < ends.get(record.topic, 0) else "clean")
@@ -390,11 +390,12 @@ class Lane:
         """Apply how items have ended; all of it at once, unless the lane looks for an input that it cannot commit."""
         if self._ends and self._touched_since is None:
             self._touched_since = self.host.monotonic()
+        now = self.host.clock()
         while self._ends and self._isolation.left() != 0:
             work, outcome = self._ends.popleft()
-            mark = (work.journal.saga_id, work.item.id)
-            self._isolation.take(mark)
-            self.memory.finish(work.journal.saga_id, work.item, outcome, self.host.clock())
+            saga_id = work.journal.saga_id
+            self._isolation.take((saga_id, work.item.id))
+            self.memory.finish(saga_id, work.item, outcome, now)
 
     async def _commit(self, clean: bool = False) -> None:
         """Write one transaction, where none is under way; only so many at once in the worker, unless they hang."""

@@ -4,7 +4,7 @@ It knows the wire, but neither Kafka nor a clock: `now` is always given. `lane.p
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 
 from consumers.runtime import dead_letters
@@ -153,7 +153,7 @@ class Ledger(Memory):
         self._condemned[mark] = cause
 
     def _attempt(self, call: str, journal: Journal) -> Attempt:
-        return Attempt(self._faults, call, journal.saga_id, journal, journal.items.values(), self._outgoing)
+        return Attempt(self._faults, call, journal.saga_id, journal, self._outgoing, journal.items.values())
 
     def _hear_event(self, record: Record, now: float, ending: Ending) -> None:
         decoded = event_in(self.view, record, self.tenant)
@@ -193,8 +193,10 @@ class Ledger(Memory):
                     mark_begun(item, self.view, ending, now)
         self._decoded[fact.id] = message
         self._follow(journal, utterances, now)
-        if any(item.state == "ready" for item in journal.items.values()):
-            self._backlog.heard(len(fact.body))
+        for item in journal.items.values():
+            if item.state == "ready":
+                self._backlog.heard(len(fact.body))
+                break
 
     def _hold(self, journal: Journal, fact: Fact, message: Message, error: Exception, now: float) -> None:
         """The event could not be applied: hold the saga here, visibly."""
@@ -341,11 +343,12 @@ class Ledger(Memory):
         """Mark the item as running, or finish it where its outcome is known without asking the step."""
         if journal.items.get(item.id) is not item:
             return
-        if item.suspect and not self._suspects.may_start((journal.saga_id, item.id)):
+        mark = (journal.saga_id, item.id)
+        if item.suspect and not self._suspects.may_start(mark):
             return
         # Only an item that has started can be the cause of the next crash.
-        item.on_trial, item.is_alone = item.suspect, self._suspects.is_alone((journal.saga_id, item.id))
-        self._barriers.used((journal.saga_id, item.id))
+        item.on_trial, item.is_alone = item.suspect, item.suspect and self._suspects.is_alone(mark)
+        self._barriers.used(mark)
         owner = self.view.undos.get(item.step) if item.undoes else self.view.steps.get(item.step)
         try:
             outcome = self._condemnation(journal, item) or foregone(journal, self.view, item, owner)
@@ -390,7 +393,7 @@ class Ledger(Memory):
             self._follow(journal, [compensation_stuck(journal, self.view, item, cause)], now)
 
     def _condemnation(self, journal: Journal, item: Item) -> Broke | None:
-        cause = self._condemned.pop((journal.saga_id, item.id), None)
+        cause = self._condemned.pop((journal.saga_id, item.id), None) if self._condemned else None
         return None if cause is None else Broke(ENGINE_FAULT, cause, permanent=True)
 
     def _judge_step(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
@@ -404,25 +407,28 @@ class Ledger(Memory):
                 log.error("ledger.step_paused", extra={"step": name, "saga_id": journal.saga_id, "cause": cause})
                 self._follow(journal, [step_paused(journal, self.view, item, name, cause)], now)
 
-    def _follow(self, journal: Journal, utterances: Iterable[Utterance], now: float, touch: bool = True) -> None:
+    def _follow(self, journal: Journal, utterances: Sequence[Utterance], now: float, touch: bool = True) -> None:
         """After every change of a journal: say what is to be said, and see to its timers."""
         if touch:
             self._kept.touch(journal)
-        self._say(journal, utterances, now)
-        saga_id, dues = journal.saga_id, dues_of(journal)
-        if dues or saga_id in self._timers:
-            self._timers.keep(saga_id, dues)
+        if utterances:
+            self._say(journal, utterances, now)
+        saga_id, dues = journal.saga_id, {}
         if journal.items:
             self._hot[saga_id] = None
             for item in journal.items.values():
+                if item.due is not None:
+                    dues[item.id] = item.due
                 if item.command and item.state == "ready":
                     self._ask_barrier((saga_id, item.id), item)
+        if dues or saga_id in self._timers:
+            self._timers.keep(saga_id, dues)
 
     def _ask_barrier(self, mark: Mark, item: Item) -> None:
         # Commands that came before a deadline beat it. Those that came after a command may be left unread.
         self._barriers.ask(mark, (self.topics.events,) if item.command else self.inputs)
 
-    def _say(self, journal: Journal, utterances: Iterable[Utterance], now: float) -> None:
+    def _say(self, journal: Journal, utterances: Sequence[Utterance], now: float) -> None:
         for utterance in utterances:
             self._kept.touch(journal)
             self._outgoing += outgoing(journal, self.view, self.partition, utterance, now)

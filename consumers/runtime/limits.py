@@ -58,8 +58,11 @@ class Sizes:
     def has_room(self, journal: Journal, more_bytes: int, limit_bytes: int) -> bool:
         """Whether so much more may come to it."""
         saga_id = journal.saga_id
-        if self.bytes_at_most(saga_id) + more_bytes > limit_bytes and saga_id in self._shrunk:
-            self.encoded(saga_id, len(msgspec.msgpack.encode(journal)))
+        if self.bytes_at_most(saga_id) + more_bytes <= limit_bytes:
+            return True
+        if saga_id not in self._shrunk:
+            return False
+        self.encoded(saga_id, len(msgspec.msgpack.encode(journal)))
         return self.bytes_at_most(saga_id) + more_bytes <= limit_bytes
 
 

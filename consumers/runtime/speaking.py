@@ -12,7 +12,7 @@ from consumers.runtime.limits import CAUSE_CHARACTERS_IN_FULL, FULL_BYTES_MAX, J
 from consumers.runtime.quarantine import CAUSE_CHARACTERS_MAX, encodable
 from consumers.runtime.utterances import Utterance, wire_type_of
 from consumers.runtime.view import View
-from producers.headers import headers_for, traceparent_of
+from producers.headers import SPAN_CHARACTERS, headers_for, traceparent_of
 from producers.records import Outgoing
 from schemas.message import Event
 
@@ -74,7 +74,8 @@ def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance,
         correlation=journal.correlation,
         causation=utterance.causation,
         tenant=journal.tenant,
-        traceparent=traceparent_of(journal.saga_id, message_id, journal.traceparent),
+        # The id is a digest already, which no other event shares.
+        traceparent=traceparent_of(journal.saga_id, message_id, journal.traceparent, message_id[:SPAN_CHARACTERS]),
         attempt=utterance.attempt,
         started_at=utterance.started_at,
     )

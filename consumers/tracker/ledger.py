@@ -182,8 +182,7 @@ class TrackerLedger(Memory):
             self._tell_at = min(self._tell_at, now)
 
     def _attempt(self, call: str, saga_id: str, tracked: Tracked) -> Attempt:
-        parts = [*tracked.steps.values(), *([tracked.stalled] if tracked.stalled else [])]
-        return Attempt(self._faults, call, saga_id, tracked, parts, self._ended)
+        return Attempt(self._faults, call, saga_id, tracked, self._ended)
 
     def refuse(self, record: Record, reason: str, now: float) -> None:
         reason = f"{self._view.participant} could not hear it: {reason}"

@@ -13,6 +13,7 @@ from producers.headers import (
     Heard,
     body_of,
     headers_for,
+    is_each_once,
     iso_time,
     key_of,
     read,
@@ -230,3 +231,57 @@ def test_a_parent_that_is_none_begins_a_trace_of_the_sagas_own(parent: str) -> N
 
 def test_a_command_has_at_most_256_kilobytes() -> None:
     assert COMMAND_BYTES_MAX == 256 * 1024
+
+
+def _event_headers(**changed: Any) -> Headers:
+    named: dict[str, Any] = {
+        "wire_type": "campaign.drafted",
+        "message_id": "m-2",
+        "source": "campaign.writer",
+        "saga_id": "c-1",
+        "at": AT,
+        "correlation": "k",
+        "causation": "m-1",
+        "tenant": "blue",
+        "traceparent": f"00-{'a' * 32}-{'b' * 16}-01",
+        "attempt": 2,
+        "started_at": AT,
+    }
+    return headers_for(**named | changed)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"tenant": "é" * 20},
+        {"tenant": ""},
+        {"correlation": "", "traceparent": ""},
+        {"attempt": None},
+        {"message_id": "m" * ATTRIBUTE_CHARACTERS_MAX},
+    ],
+)
+def test_the_order_of_the_headers_changes_nothing(changed: dict[str, Any]) -> None:
+    headers = _event_headers(**changed)
+    # Those in the order of an event are read by their places, all others by their names.
+    assert read(record(headers), "acme") == read(record(headers[1:] + headers[:1]), "acme")
+    assert type_of(headers) == type_of(headers[1:] + headers[:1]) == "campaign.drafted"
+
+
+@pytest.mark.parametrize(
+    ("place", "header"),
+    [(2, ("ce_id", b"\xff")), (4, ("ce_type", b"")), (0, ("content-type", b"application/cloudevents+json"))],
+)
+def test_a_bad_header_is_as_bad_in_the_order_of_an_event(place: int, header: tuple[str, bytes]) -> None:
+    headers = list(_event_headers())
+    headers[place] = header
+    for ordered in (headers, headers[1:] + headers[:1]):
+        with pytest.raises(Unreadable):
+            read(record(tuple(ordered)), "acme")
+
+
+def test_a_type_that_is_named_twice_is_not_read_by_its_place() -> None:
+    headers = list(_event_headers())
+    headers[-1] = ("ce_type", b"campaign.cancelled")
+    assert read(record(tuple(headers)), "acme").type == type_of(tuple(headers)) == "campaign.cancelled"
+    assert not is_each_once(tuple(headers))
