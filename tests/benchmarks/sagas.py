@@ -30,9 +30,6 @@ def measure(runs: int, number: int, low_load_number: int, load_seconds: float, s
                 rate = saturation(audience, number)
                 figures.note("sagas_per_second", rate)
                 figures.note("sagas_per_second_compensated", saturation(audience, number // 2, refuse=True))
-                half = paced(audience, int(rate / 2 * load_seconds), rate / 2)
-                figures.note("saga_half_load_p50_ms", percentile(half, 50))
-                figures.note("saga_half_load_p99_ms", percentile(half, 99))
                 _flood_beside_sleepers(audience, figures, number, sleep_seconds)
                 share = rate * NEIGHBOURS_LOAD
                 _pace_beside_sleepers(audience, figures, int(share * load_seconds), share, sleep_seconds)
