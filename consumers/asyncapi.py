@@ -14,6 +14,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from consumers.kinds import SagaKind
 from consumers.runtime.graph import Graph
+from consumers.topic_rules import TopicKind, settings_of
 from consumers.tracker.ledger import tracker_of
 from schemas.dead_letter import letter_types
 from schemas.engine import EngineEvent, engine_messages
@@ -24,6 +25,8 @@ Document = dict[str, Any]
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 BINDING_VERSION = "0.5.0"
+# The numbers that AsyncAPI's binding has words for.
+TOPIC_LIMITS = ("retention.ms", "retention.bytes", "delete.retention.ms", "max.message.bytes")
 KEY = {"type": "string", "minLength": 1, "maxLength": 200, "description": "The saga's id, UTF-8."}
 HEADERS: Document = {
     "type": "object",
@@ -143,22 +146,26 @@ def _channels(graph: Graph) -> dict[str, Document]:
     schema, topics = graph.schema, graph.schema.topics
     return {
         topics.commands: _channel(
-            topics.commands, "What the hub is asked to do; publish here.", sorted(schema.commands()), "delete"
+            topics.commands, "What the hub is asked to do; publish here.", sorted(schema.commands()), TopicKind.COMMANDS
         ),
-        topics.events: _channel(topics.events, "What has happened, in order.", sorted(schema.events()), "delete"),
+        topics.events: _channel(
+            topics.events, "What has happened, in order.", sorted(schema.events()), TopicKind.EVENTS
+        ),
         topics.status: _channel(
-            topics.status, "Where each saga stands; the last word per key.", [f"{graph.saga}.status"], "compact"
+            topics.status, "Where each saga stands; the last word per key.", [f"{graph.saga}.status"], TopicKind.STATUS
         ),
         topics.dead: _channel(
             topics.dead,
             "Records that nobody could use, messages on which a step spent its budget, and what was decided of them.",
             sorted(letter_types(graph.saga)),
-            "delete",
+            TopicKind.DEAD,
         ),
     }
 
 
-def _channel(topic: str, summary: str, types: list[str], cleanup: str) -> Document:
+def _channel(topic: str, summary: str, types: list[str], kind: TopicKind) -> Document:
+    settings = settings_of(kind, replicas=1)
+    limits = {name: int(settings[name]) for name in TOPIC_LIMITS if name in settings}
     return {
         "address": topic,
         "summary": summary,
@@ -166,7 +173,7 @@ def _channel(topic: str, summary: str, types: list[str], cleanup: str) -> Docume
         "bindings": {
             "kafka": {
                 "topic": topic,
-                "topicConfiguration": {"cleanup.policy": [cleanup]},
+                "topicConfiguration": {"cleanup.policy": [settings["cleanup.policy"]]} | limits,
                 "bindingVersion": BINDING_VERSION,
             }
         },

@@ -1,4 +1,4 @@
-"""The documents that are made from the message classes: AsyncAPI, and a JSON Schema per message.
+"""The documents that are made from the code: AsyncAPI, a JSON Schema per message, and the settings of the topics.
 
 `python -m consumers.documents --write [FOLDER]` writes them; `--check` ends with 1 where one is stale, missing, or of a
 message that no longer exists.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from consumers.app import sagas
 from consumers.asyncapi import Document, document, schema_of, wire_models
+from consumers.topic_rules import ANY, table
 
 FOLDER = Path("deploy/asyncapi")
 
@@ -20,19 +21,43 @@ def documents() -> dict[Path, str]:
     kinds = sagas()
     found = {Path("asyncapi.json"): _text(document(kinds, version("somaagenthub")))}
     schemas = {Path("schemas", f"{name}.json"): schema_of(model) for name, model in wire_models(kinds).items()}
-    return found | {path: _text(schema) for path, schema in sorted(schemas.items())}
+    found |= {path: _text(schema) for path, schema in sorted(schemas.items())}
+    return found | {Path("topics.md"): topic_settings()}
+
+
+def topic_settings() -> str:
+    """The table of topic settings, as Markdown."""
+    lines = [
+        "# Settings of the topics",
+        "",
+        "`soma topics apply` sets them, `soma topics plan` tells what differs. Broker defaults count as values.",
+        "No worker starts with a value outside of the column ⛔; where that is empty, it logs a warning.",
+        "`min.insync.replicas` is that of three replicas or more; with fewer it is 1.",
+        "",
+        "| topic | setting | set to | accepted | ⛔ | what happens otherwise |",
+        "|---|---|---|---|---|---|",
+    ]
+    for kind, rule in table():
+        refused = "" if rule.bearable is ANY else rule.bearable.words
+        danger = rule.danger.format(after="after `retention.ms`") or "nothing, while the policy is `compact`"
+        lines.append(f"| {kind} | `{rule.setting}` | {rule.value} | {rule.fine.words} | {refused} | {danger} |")
+    return "\n".join(lines) + "\n"
+
+
+def _there(folder: Path) -> list[Path]:
+    return [path for pattern in ("*.json", "*.md") for path in folder.rglob(pattern)]
 
 
 def stale(folder: Path) -> list[Path]:
     """The documents in the folder that are not what they should be; those that should be there, or should not."""
     fresh = documents()
-    there = {path.relative_to(folder): path.read_text() for path in folder.rglob("*.json")}
+    there = {path.relative_to(folder): path.read_text() for path in _there(folder)}
     return sorted(path for path in fresh | there if fresh.get(path) != there.get(path))
 
 
 def write(folder: Path) -> None:
     """Make the folder hold these documents and no others."""
-    for path in folder.rglob("*.json"):
+    for path in _there(folder):
         path.unlink()
     for path, text in documents().items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

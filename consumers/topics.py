@@ -1,8 +1,8 @@
 """The topics a hub needs on its cluster: planned, compared with what is there, and created."""
 
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
+    KafkaError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
@@ -18,41 +19,21 @@ from aiokafka.errors import (
 
 from consumers.kinds import SagaKind
 from consumers.runtime.transport import POSITION_KEY, Position
+from consumers.topic_rules import Drift, TopicKind, drifts, replica_drift, settings_of
 from producers.bounded_consumer import BoundedConsumer
 from producers.brokers import AdminClient
 from producers.cluster import connection
 from producers.diagnosis import kafka_failure
 from producers.errors import ConnectionFailed, SomaError
 from producers.settings import Settings
+from producers.topic_configuration import change_settings, settings_in_effect
 from schemas.topics import state_topic
 
-FOREVER = "-1"
-# The segment that is being written is never compacted, and a restore reads all of it.
-COMPACTED = {
-    "cleanup.policy": "compact",
-    "min.cleanable.dirty.ratio": "0.2",
-    "segment.ms": "600000",
-    "segment.bytes": "33554432",
-}
-MEGABYTE = 1024 * 1024
-# What a topic takes in one batch; the engine bounds each record below it, by its encoded size. Every topic says it:
-# a cluster may have another default than the brokers' own megabyte.
-BATCH_BYTES_MAX = {
-    # A command has at most 256 kB. Clients fill their batches up to a megabyte, and the door answers what is larger.
-    "commands": MEGABYTE + 64 * 1024,
-    # An event has at most 640 kB.
-    "events": MEGABYTE + 64 * 1024,
-    # A status is cut at 768 kB.
-    "status": MEGABYTE + 64 * 1024,
-    # A letter has the first megabyte of the record it tells of, each byte of which may take six in JSON.
-    "dead": 8 * MEGABYTE,
-    # A journal takes no input above 4 MB, and no outcome above 6.
-    "state": 8 * MEGABYTE,
-}
+PARTITIONS = "partitions"
 
 
 class TopicsDiffer(SomaError):
-    """The cluster has topics of ours with another partition count; a line for each. It is fixed for a topic's life."""
+    """The cluster has topics of ours that cannot be used as they are; a line for each."""
 
 
 @dataclass(frozen=True)
@@ -60,70 +41,108 @@ class WantedTopic:
     """One topic, as it should be."""
 
     name: str
+    kind: TopicKind
     partitions: int
     replication: int
-    configuration: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """The settings that it is made with."""
+        return settings_of(self.kind, self.replication)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is missing on the cluster, and what is there but differs (in words)."""
+    """What is missing on the cluster, and what is there but differs."""
 
     missing: tuple[WantedTopic, ...]
-    differing: tuple[str, ...]
+    drift: tuple[Drift, ...]
+
+    @property
+    def unusable(self) -> tuple[Drift, ...]:
+        """The partition counts that differ. Nothing can be made beside such topics."""
+        return tuple(one for one in self.drift if one.setting == PARTITIONS)
 
 
 def wanted_topics(kinds: tuple[SagaKind, ...], settings: Settings) -> tuple[WantedTopic, ...]:
     """Every topic of these saga kinds."""
-    wanted: list[WantedTopic] = []
-    for kind in kinds:
-        topics = kind.graph.schema.topics
-        sized = {name: {"max.message.bytes": str(size)} for name, size in BATCH_BYTES_MAX.items()}
-        # The broker's own clock decides whether a command beat a deadline.
-        kept = {"message.timestamp.type": "LogAppendTime", "retention.ms": FOREVER}
-        shapes = {
-            topics.commands: kept | sized["commands"],
-            topics.events: kept | sized["events"],
-            # The sink has this long to read each status before only the newest is kept.
-            topics.status: COMPACTED | {"min.compaction.lag.ms": "86400000"} | sized["status"],
-            topics.dead: {"retention.ms": FOREVER} | sized["dead"],
-        } | {state_topic(participant): COMPACTED | sized["state"] for participant in kind.participants}
-        wanted += [
-            WantedTopic(name, settings.partitions, settings.replication, shape) for name, shape in shapes.items()
-        ]
-    return tuple(wanted)
+    return tuple(
+        WantedTopic(name, kind, settings.partitions, settings.replication)
+        for saga in kinds
+        for name, kind in topic_kinds(saga).items()
+    )
+
+
+def topic_kinds(saga: SagaKind) -> dict[str, TopicKind]:
+    """The topics of a saga kind, each with what it holds."""
+    topics = saga.graph.schema.topics
+    return {
+        topics.commands: TopicKind.COMMANDS,
+        topics.events: TopicKind.EVENTS,
+        topics.status: TopicKind.STATUS,
+        topics.dead: TopicKind.DEAD,
+    } | {state_topic(participant): TopicKind.STATE for participant in saga.participants}
 
 
 async def plan(settings: Settings, kinds: tuple[SagaKind, ...]) -> Plan:
-    """Compare the cluster with what is wanted; changes nothing."""
+    """Compare the cluster with what is wanted; changes nothing.
+
+    Raises `ConnectionFailed` where Kafka does not tell, and `AccessDenied` with the right that is missing.
+    """
+    wanted = wanted_topics(kinds, settings)
+    async with administering(settings) as admin:
+        missing, counted, replicas = await _there(settings, admin, wanted)
+        names = {name for topic in wanted for name in topic.configuration}
+        try:
+            found = await settings_in_effect(admin, replicas, names)
+        except KafkaError as error:
+            named = ", ".join(map(str, error.args))
+            raise await kafka_failure(settings, error, f"DESCRIBE_CONFIGS on topic {named}") from error
+    drift = list(counted)
+    for topic in wanted:
+        if topic.name in found:
+            drift += replica_drift(topic.name, replicas[topic.name], topic.replication)
+            drift += drifts(topic.name, topic.kind, replicas[topic.name], found[topic.name])
+    return Plan(missing, tuple(drift))
+
+
+@asynccontextmanager
+async def administering(settings: Settings) -> AsyncIterator[AdminClient]:
+    """An admin client while inside."""
     admin = AdminClient(**connection(settings))
-    await admin.start()
     try:
-        return await _planned(settings, admin, wanted_topics(kinds, settings))
+        await admin.start()
+        yield admin
     finally:
         await admin.close()
 
 
-async def _planned(settings: Settings, admin: AdminClient, wanted: tuple[WantedTopic, ...]) -> Plan:
-    counts: dict[str, int] = {}
+async def _there(
+    settings: Settings, admin: AdminClient, wanted: tuple[WantedTopic, ...]
+) -> tuple[tuple[WantedTopic, ...], tuple[Drift, ...], dict[str, int]]:
+    """What is missing, which partition counts differ, and how many replicas each topic has that is there."""
+    partitions: dict[str, list[Any]] = {}
     for described in await admin.describe_topics([topic.name for topic in wanted]):
         name, error = described["topic"], for_code(described["error_code"])
         if error is TopicAuthorizationFailedError:
             raise await kafka_failure(settings, error(name), f"DESCRIBE on topic {name}")
         if error is not UnknownTopicOrPartitionError:
-            counts[name] = len(described["partitions"])
-    missing = tuple(topic for topic in wanted if topic.name not in counts)
+            partitions[name] = described["partitions"]
+    missing = tuple(topic for topic in wanted if topic.name not in partitions)
     is_said = "partitions" in settings.model_fields_set
-    return Plan(missing, count_mistakes([topic.name for topic in wanted], counts, settings.partitions, is_said))
+    counts = {name: len(found) for name, found in partitions.items()}
+    counted = count_mistakes([topic.name for topic in wanted], counts, settings.partitions, is_said)
+    replicas = {name: min((len(one["replicas"]) for one in found), default=1) for name, found in partitions.items()}
+    return missing, counted, replicas
 
 
-def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int, is_said: bool) -> tuple[str, ...]:
-    """What is wrong with the partition counts of the topics that are there, a line for each topic. PURE.
+def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int, is_said: bool) -> tuple[Drift, ...]:
+    """What is wrong with the partition counts of the topics that are there. PURE.
 
     All topics of a saga have one count. Topics that are missing would be created with SOMA_PARTITIONS, so those that
     are there must have it too: one that a broker made by itself (auto.create.topics.enable) has the broker's default.
     """
-    found: list[str] = []
+    found: list[Drift] = []
     for saga in dict.fromkeys(name.partition(".")[0] for name in wanted):
         mine = [name for name in wanted if name.partition(".")[0] == saga]
         there = {name: counts[name] for name in mine if name in counts}
@@ -134,33 +153,63 @@ def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int
             if count != partitions:
                 others = sorted({other for topic, other in there.items() if topic != name})
                 found.append(
-                    f"{name} has {count} partition{'' if count == 1 else 's'}, and SOMA_PARTITIONS is {partitions}"
-                    f" (the other topics of {saga} that are there have {', '.join(map(str, others)) or 'none'}):"
-                    f" set SOMA_PARTITIONS={count} if that is meant; if the broker made the topic by itself and it is"
-                    f" empty, delete it (`kafka-topics --delete --topic {name}`) and run `soma topics apply` again"
+                    Drift(
+                        name,
+                        PARTITIONS,
+                        str(count),
+                        f"{partitions} (SOMA_PARTITIONS)",
+                        f"the other topics of {saga} that are there have {', '.join(map(str, others)) or 'none'}, and a"
+                        " saga's messages go to the same partition of each",
+                        is_dangerous=True,
+                        remedy=f"set SOMA_PARTITIONS={count} if that is meant; if the broker made the topic by itself"
+                        f" and it is empty, delete it (`kafka-topics --delete --topic {name}`) and run `soma topics"
+                        " apply` again",
+                    )
                 )
     return tuple(found)
 
 
-async def apply(settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str | None = None) -> Plan:
+async def apply(
+    settings: Settings, kinds: tuple[SagaKind, ...], begin_from: str | None = None
+) -> tuple[WantedTopic, ...]:
     """Create what is missing, and give every lane without one its first position; returns what was missing.
 
     A participant created together with its saga's events begins at their beginning. One that joins a saga with history
     is given a position only if `begin_from` says "beginning" or "now". May be called at any time, by several at once.
-    Raises `TopicsDiffer` and changes nothing if partition counts differ.
+    Raises `TopicsDiffer` and changes nothing if partition counts differ. Changes no topic that is there; see `mend`.
     """
-    admin = AdminClient(**connection(settings))
-    await admin.start()
-    try:
-        found = await _planned(settings, admin, wanted_topics(kinds, settings))
-        if found.differing:
-            raise TopicsDiffer("\n".join(found.differing))
-        await _create(settings, admin, found.missing)
-    finally:
-        await admin.close()
+    async with administering(settings) as admin:
+        missing, counted, _ = await _there(settings, admin, wanted_topics(kinds, settings))
+        if counted:
+            raise TopicsDiffer("\n".join(map(str, counted)))
+        await _create(settings, admin, missing)
     for kind in kinds:
         await _give_positions(settings, kind, begin_from)
-    return found
+    return missing
+
+
+async def mend(settings: Settings, drift: Iterable[Drift]) -> tuple[tuple[Drift, ...], tuple[Drift, ...]]:
+    """Set each setting that can be set to its value in the table; what is mended now, and what is not.
+
+    Raises `AccessDenied` where the right is missing.
+    """
+    every = tuple(drift)
+    wanted: dict[str, dict[str, str]] = {}
+    for one in every:
+        if one.value is not None:
+            wanted.setdefault(one.topic, {})[one.setting] = one.value
+    async with administering(settings) as admin:
+        failed = await change_settings(admin, wanted)
+    for topic, (code, _) in failed.items():
+        if for_code(code) in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
+            raise await kafka_failure(settings, for_code(code)(topic), f"ALTER_CONFIGS on topic {topic}")
+    mended = tuple(one for one in every if one.value is not None and one.topic not in failed)
+    left = tuple(
+        replace(one, remedy=f"Kafka refuses {one.value}: {failed[one.topic][1]}") if one.value is not None else one
+        for one in every
+        if one not in mended
+    )
+    return mended, left
 
 
 async def _create(settings: Settings, admin: AdminClient, missing: tuple[WantedTopic, ...]) -> None:
@@ -171,14 +220,14 @@ async def _create(settings: Settings, admin: AdminClient, missing: tuple[WantedT
         for topic in missing
     ]
     response = await admin.create_topics(topics)
-    for name, code, *_ in response.topic_errors:
+    for name, code, message in response.topic_errors:
         error = for_code(code)
         if error in (TopicAuthorizationFailedError, ClusterAuthorizationFailedError):
             raise await kafka_failure(settings, error(name), f"CREATE on topic {name}")
         if code and error is not TopicAlreadyExistsError:
             raise ConnectionFailed(
                 f"Kafka at {settings.bootstrap_servers}",
-                f"does not create the topic {name} ({error.__name__}: {error.description})",
+                f"does not create the topic {name} ({error.__name__}: {message or error.description})",
                 "check SOMA_PARTITIONS and SOMA_REPLICATION against the brokers there are",
             )
 

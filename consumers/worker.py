@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 
 from aiokafka import TopicPartition
@@ -33,7 +34,8 @@ from consumers.runtime.quarantine import CountFault
 from consumers.runtime.reader import Reader
 from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
-from consumers.topics import apply
+from consumers.topic_rules import Drift
+from consumers.topics import TopicsDiffer, apply, plan
 from consumers.tracker.figures import SagaFigures
 from consumers.tracker.holding import HeldPartitions
 from consumers.tracker.inspecting import Inspector
@@ -97,6 +99,16 @@ def join_unread(unread: Mapping[str, Sequence[TopicPartition]], groups: Iterable
             place = {"participant": group.role.name, "partitions": words_for(missing)}
             log.warning("worker.partitions.unread", extra=place)
             group.join_again()
+
+
+def refuse_dangerous(drift: Iterable[Drift]) -> None:
+    """Log each setting that differs; raise `TopicsDiffer`, which names those with which records are lost."""
+    every = list(drift)
+    for one in every:
+        if not one.is_dangerous:
+            log.warning("worker.topic.differs", extra=asdict(one))
+    if dangerous := [one for one in every if one.is_dangerous]:
+        raise TopicsDiffer("\n".join(map(str, dangerous)))
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
@@ -172,8 +184,12 @@ class Worker:
         return [role.name for role in self._roles]
 
     async def start(self) -> None:
-        """See to the topics, and join every group at once. Raises what the cluster answers; may then be tried again."""
+        """See to the topics, and join every group at once. Raises what the cluster answers; may then be tried again.
+
+        Raises `TopicsDiffer` where a topic's settings would lose records.
+        """
         watch_attempts(asyncio.get_running_loop())
+        await self._look_at_topics()
         # The participants bring connections of their own; FastStream opens none beside them.
         broker = KafkaBroker(self._settings.bootstrap_servers, consumer_only=True, apply_types=False, logger=None)
         app = FastStream(broker, logger=None, provider=Provider(), lifespan=self._lifespan)
@@ -232,6 +248,17 @@ class Worker:
         finally:
             watching.cancel()
             await asyncio.wait([watching])
+
+    async def _look_at_topics(self) -> None:
+        """Raise `TopicsDiffer` for what is dangerous in the topics that it reads and writes; log what else differs."""
+        try:
+            found = await plan(self._settings, self._kinds)
+        except AccessDenied as denied:
+            # What a topic is like is looked at from outside: carrying sagas takes no such right.
+            log.warning("worker.topics.unknown", extra={"cause": str(denied)})
+            return
+        ours = rights_of(self._roles)
+        refuse_dangerous(one for one in found.drift if one.topic in ours)
 
     def _causes(self) -> list[str]:
         causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]

@@ -5,12 +5,13 @@ from collections.abc import Iterable, Iterator
 
 from consumers.kinds import SagaKind
 from deploy.local.checks import Check
-from producers.errors import FlowError
+from producers.errors import ConnectionFailed, FlowError
 from producers.settings import Settings
 
 SETTLES_WITHIN_SECONDS = 10.0
 ASK_AGAIN_AFTER_SECONDS = 0.5
 SHOWN_GAPS = 3
+SHOWN_TOPICS = 3
 NO_SUCH_TABLE, NO_SUCH_DATABASE = 60, 81
 UNACKNOWLEDGED = (
     "SELECT _topic, _partition, first_offset, last_offset, target, cause, count() OVER () FROM ledger_gaps FINAL"
@@ -31,6 +32,7 @@ def running_checks(settings: Settings) -> Iterator[Check]:
     except (FlowError, ImportError, AttributeError) as error:
         yield Check("readers", False, f"{settings.application}: {error}", "`soma worker --check` shows what is wrong")
         return
+    yield check_topics(settings, kinds)
     yield check_readers(settings, kinds)
     yield check_ledger(settings)
 
@@ -44,6 +46,28 @@ def wanted_readers(kinds: Iterable[SagaKind]) -> dict[str, list[str]]:
     for kind in chosen:
         wanted |= kind.inputs()
     return wanted
+
+
+def check_topics(settings: Settings, kinds: tuple[SagaKind, ...]) -> Check:
+    """Is each topic that is there as it should be? What is not dangerous is told, and fails nothing."""
+    from aiokafka.errors import KafkaError
+
+    from consumers.topics import plan
+
+    try:
+        found = asyncio.run(plan(settings, kinds))
+    except ConnectionFailed as failure:
+        return Check("topics", False, f"{failure.server} {failure.cause}", failure.remedy)
+    except (KafkaError, OSError) as error:
+        return Check(
+            "topics", False, f"Kafka does not tell what they are like: {error!r}", "see the check of kafka above"
+        )
+    dangers = [one for one in found.drift if one.is_dangerous]
+    shown = "; ".join(map(str, (dangers or found.drift)[:SHOWN_TOPICS]))
+    more = f"; {len(found.drift)} settings differ: `soma topics plan` lists them" if found.drift else ""
+    if dangers:
+        return Check("topics", False, shown + more, "`soma topics apply` mends what can be mended")
+    return Check("topics", True, shown + more or "each that is there is as it should be")
 
 
 def check_readers(settings: Settings, kinds: Iterable[SagaKind]) -> Check:

@@ -197,7 +197,7 @@ def steps_resume(
 
 @topics_verbs.command(name="plan")
 def topics_plan(as_json: Json = False) -> None:
-    """Show what is missing on the cluster; change nothing."""
+    """Show what is missing on the cluster, and each setting that differs with its danger; change nothing."""
     raise typer.Exit(topics.topics_plan(settings(), as_json))
 
 
@@ -209,7 +209,7 @@ def topics_apply(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Create what is missing; never changes what is there."""
+    """Create what is missing and mend settings that differ; say what cannot be mended."""
     raise typer.Exit(topics.topics_apply(settings(), begin_from, as_json))
 
 

@@ -9,7 +9,7 @@ from consumers.runtime.graph import Graph
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.memory import Memory, Work
 from consumers.runtime.view import view_of
-from consumers.topics import BATCH_BYTES_MAX
+from consumers.topic_rules import BATCH_BYTES_MAX
 from consumers.tracker.ledger import TrackerLedger
 from producers.headers import headers_for
 from producers.records import Outgoing, Record

@@ -27,6 +27,8 @@ from tests.integration.connections.secured_kafka import PASSWORD, SecuredKafka
 PARTITIONS = 2
 TOPIC, GROUP, TRANSACTION = ResourceType.TOPIC, ResourceType.GROUP, ResourceType.TRANSACTIONAL_ID
 READ, WRITE, DESCRIBE, CREATE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE, AclOperation.CREATE
+DESCRIBE_CONFIGS = AclOperation.DESCRIBE_CONFIGS
+LETTERS = {"campaign.dead": {"retention.ms": "86400000"}}
 Rights = dict[str, list[tuple[ResourceType, str, tuple[AclOperation, ...]]]]
 # By user: what it may do with what begins so. All else is denied.
 RIGHTS: Rights = {
@@ -34,7 +36,7 @@ RIGHTS: Rights = {
              (TRANSACTION, "campaign.", (WRITE,))],
     "without_create": [(TOPIC, "hop.", (DESCRIBE,))],
     "reader": [(TOPIC, "campaign.", (READ,))],
-    "without_group": [(TOPIC, "campaign.", (READ, WRITE)), (TRANSACTION, "campaign.", (WRITE,))],
+    "without_group": [(TOPIC, "campaign.", (READ, WRITE, DESCRIBE_CONFIGS)), (TRANSACTION, "campaign.", (WRITE,))],
     "without_transactions": [(TOPIC, "campaign.", (READ, WRITE)), (GROUP, "campaign.", (READ,))],
     "without_status": [(TOPIC, "campaign.commands", (READ, WRITE)), (TOPIC, "campaign.events", (READ, WRITE)),
                        (TOPIC, "campaign.status", (READ,)), (TOPIC, "campaign.dead", (READ, WRITE)),
@@ -64,7 +66,11 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
         kafka.start()
         admin = AdminClient({"bootstrap.servers": kafka.address("open")})
         settings = Settings(kafka_bootstrap_servers=kafka.address("open"), partitions=PARTITIONS)
-        topics = [NewTopic(one.name, one.partitions, 1) for one in wanted_topics(sagas(), settings)]
+        topics = [
+            # The letters would be kept for a day, which is told, and keeps no worker from its start.
+            NewTopic(one.name, one.partitions, 1, config=one.configuration | LETTERS.get(one.name, {}))
+            for one in wanted_topics(sagas(), settings)
+        ]
         for future in admin.create_topics(topics).values():
             future.result()
         for made in admin.create_acls(list(acls(RIGHTS))).values():

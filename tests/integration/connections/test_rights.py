@@ -17,6 +17,12 @@ Login = Callable[..., Environment]
         ("without_rights", ("status",), "denies User:without_rights DESCRIBE on topic campaign.status"),
         ("without_rights", ("topics", "plan"), "denies User:without_rights DESCRIBE on topic campaign."),
         ("without_rights", ("topics", "apply"), "denies User:without_rights DESCRIBE on topic campaign."),
+        ("reader", ("topics", "plan"), "denies User:reader DESCRIBE_CONFIGS on topic campaign."),
+        (
+            "without_group",
+            ("topics", "apply", "--json"),
+            "denies User:without_group ALTER_CONFIGS on topic campaign.dead",
+        ),
         ("reader", ("cancel", "one"), "denies User:reader WRITE on topic campaign.commands"),
         ("reader", ("worker",), "WRITE on topic campaign.status"),
         ("without_group", ("worker",), "denies User:without_group READ on group campaign."),

@@ -15,7 +15,10 @@ from consumers.runtime.lane import Host
 from consumers.runtime.memory import Work
 from consumers.runtime.metrics import ItemFigures
 from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.topic_rules import Drift
+from consumers.topics import Plan, TopicsDiffer
 from consumers.worker import Worker, join_unread, roles
+from producers.errors import AccessDenied
 from producers.settings import Settings
 from tests.benchmarks.relay.application import sagas
 from tests.benchmarks.relay.steps import Effects
@@ -138,3 +141,43 @@ def test_a_workers_lanes_know_the_breakers_of_its_ports(tmp_path: Path) -> None:
     assert worker.bulkheads.has_room(research)
     worker.breakers[Effects].is_open = True
     assert worker.bulkheads.down(research) is not None
+
+
+def drift(setting: str, is_dangerous: bool, topic: str = "relay.events") -> Drift:
+    return Drift(topic, setting, "found", "wanted", "the danger", is_dangerous, value="wanted")
+
+
+async def test_a_worker_starts_on_what_is_not_dangerous_and_on_what_is_not_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = [drift("segment.ms", False), drift("cleanup.policy", True, "other.events")]
+
+    async def planned(*_: object) -> Plan:
+        return Plan((), tuple(found))
+
+    monkeypatch.setattr("consumers.worker.plan", planned)
+    worker = Worker(Settings(home=tmp_path), sagas())
+    await worker._look_at_topics()
+    (line,) = [record for record in caplog.records if record.msg == "worker.topic.differs"]
+    assert (line.__dict__["topic"], line.__dict__["setting"], line.__dict__["danger"]) == (
+        "relay.events",
+        "segment.ms",
+        "the danger",
+    )
+    found.append(drift("cleanup.policy", True))
+    with pytest.raises(TopicsDiffer) as refused:
+        await worker._look_at_topics()
+    told = "relay.events: cleanup.policy is found, not wanted: DANGER: the danger; `soma topics apply` sets it"
+    assert str(refused.value) == told
+
+
+async def test_a_worker_that_may_not_look_at_topics_says_so_and_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def denied(*_: object) -> Plan:
+        raise AccessDenied("Kafka at k:1", "denies User:me DESCRIBE_CONFIGS on topic relay.events", "allow it")
+
+    monkeypatch.setattr("consumers.worker.plan", denied)
+    await Worker(Settings(home=tmp_path), sagas())._look_at_topics()
+    (line,) = [record for record in caplog.records if record.msg == "worker.topics.unknown"]
+    assert "DESCRIBE_CONFIGS" in line.__dict__["cause"]

@@ -15,7 +15,7 @@ from tests.unit.consumers.runtime import small_saga as order
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench
 from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL
 
-EVENTS_BYTES_MAX = 1_048_588  # Kafka's default max.message.bytes; consumers/topics.py sets no other for these topics
+EVENTS_BYTES_MAX = 1_048_588  # Kafka's default max.message.bytes; consumers/topic_rules.py says a little more
 LARGE_BYTES_MAX = 8_388_608  # state and dead-letter topics
 
 

@@ -12,7 +12,8 @@ from consumers.runtime.hearing import STANDING_MAX
 from consumers.runtime.limits import COMMANDS_WAITING_MAX, ITEMS_MAX, JOURNAL_BYTES_MAX, SMALL_BYTES
 from consumers.runtime.pausing import Pauses
 from consumers.runtime.transport import Position
-from consumers.topics import BATCH_BYTES_MAX, wanted_topics
+from consumers.topic_rules import BATCH_BYTES_MAX
+from consumers.topics import wanted_topics
 from consumers.tracker.folding import UNKNOWN_STEPS_MAX
 from consumers.tracker.ledger import TrackerLedger
 from consumers.tracker.telling import STATUS_BYTES_MAX as CUT_BYTES
