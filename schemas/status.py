@@ -21,6 +21,8 @@ SagaState = Literal[
 StepState = Literal["running", "waiting", "delayed", "held", "done", "refused", "failed", "stuck", "undone", "skipped"]
 
 FINAL_STATES: frozenset[SagaState] = frozenset({"completed", "rejected", "compensated", "cancelled", "expired"})
+# How the cause begins of what this build cannot carry on, as the saga's flow was another one when it began.
+FLOW_CHANGED = "flow changed"
 STANDING_STATES: frozenset[SagaState] = frozenset({"stuck", "held"})
 
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opentelemetry import trace
+from pydantic import ValidationError
 
 from consumers.runtime.attempts import ATTEMPT, Attempt
-from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Unfit, Waits
 from consumers.runtime.graph import Graph, Recall, Step, Undo
 from consumers.runtime.journal import Fact, Item, Journal, idempotency_key
 from consumers.runtime.lease import Lease, NotOwned
@@ -31,7 +32,7 @@ YEAR_3000_SECONDS = 32_503_680_000
 
 
 class FactMissing(Exception):
-    """A step recalls a fact that its saga has not heard."""
+    """A step wants an event that its saga does not have, or that this build cannot read."""
 
 
 class Caller:
@@ -76,7 +77,8 @@ class Caller:
         except NotOwned:
             return Blocked("it is not proved that this worker still owns the lane", self._clock() + PROOF_SECONDS)
         except FactMissing as missing:
-            return Broke("FactMissing", str(missing), permanent=True)
+            # The checks let no flow pass in which this could be; so the flow was another one when the saga began.
+            return Unfit(str(missing))
         except DependencyDown as down:
             return Blocked(str(down), down.retry_at)
         except TimeoutError:
@@ -163,7 +165,10 @@ class Caller:
         raise FactMissing(f"{journal.saga_id} has not heard {' or '.join(recall.types)}")
 
     def _decoded(self, fact: Fact) -> Message:
-        return self._graph.schema.messages[fact.type].model_validate_json(fact.body)
+        try:
+            return self._graph.schema.messages[fact.type].model_validate_json(fact.body)
+        except (KeyError, ValidationError) as error:
+            raise FactMissing(f"{fact.type} of this saga cannot be read: {error!r}") from error
 
 
 def _leg_of(item: Item, leg: tuple[str, ...]) -> Fact:

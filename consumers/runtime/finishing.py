@@ -15,6 +15,7 @@ from consumers.runtime.hearing import drop, settle
 from consumers.runtime.journal import Done, Fact, Item, Journal, fact_id
 from consumers.runtime.quarantine import frees, is_quarantined
 from consumers.runtime.retries import wait_seconds
+from consumers.runtime.unfit import changed, owner_of, stand
 from consumers.runtime.utterances import (
     Failure,
     Utterance,
@@ -64,7 +65,13 @@ class Broke(msgspec.Struct, frozen=True):
     permanent: bool = False
 
 
-Outcome = Spoke | Waits | Blocked | Broke
+class Unfit(msgspec.Struct, frozen=True):
+    """The attempt never began: this build cannot call the step with what the saga has. `sentence` tells why."""
+
+    sentence: str
+
+
+Outcome = Spoke | Waits | Blocked | Broke | Unfit
 
 
 def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: float) -> list[Utterance]:
@@ -72,7 +79,7 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     if journal.items.get(item.id) is not item:
         return []
     item.suspect = item.on_trial = item.is_alone = False
-    owner: Step | Undo | None = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
+    owner = owner_of(view, item)
     if isinstance(outcome, Spoke):
         said = _spoke(journal, view, item, outcome, now)
     elif isinstance(outcome, Waits):
@@ -86,6 +93,8 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
         # Counted from when the step could have begun: its saga is kept waiting since then.
         is_long = _is_long(outcome.until, item.message.at)
         said = _delay(journal, view, item, outcome.cause, outcome.until, is_long=is_long)
+    elif isinstance(outcome, Unfit):
+        said = _unfit(journal, view, item, outcome.sentence, now)
     elif owner is None:
         item.state, item.cause = "stuck", outcome.cause
         said = [compensation_stuck(journal, view, item, outcome.cause)]
@@ -99,6 +108,18 @@ def finish(journal: Journal, view: View, item: Item, outcome: Outcome, now: floa
     else:
         said = _give_up(journal, view, item, owner, outcome, now)
     return said + settle(journal, view, now) if journal.is_failing else said
+
+
+def _unfit(journal: Journal, view: View, item: Item, sentence: str, now: float) -> list[Utterance]:
+    if item.command:
+        # Who has asked can ask again; a command that waited would keep its saga from ever being over.
+        del journal.items[item.id]
+        note_answered(journal, item, now)
+        return [command_refused(journal, item, changed(sentence))]
+    if journal.is_failing and not item.undoes:
+        drop(journal, view, item)
+        return []
+    return stand(journal, view, item, sentence, now)
 
 
 def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float) -> list[Utterance]:
@@ -195,6 +216,8 @@ def startable(journal: Journal, view: View, now: float, passed: frozenset[str] |
     if due and is_quarantined(journal):
         # No effect may rest on a saga of which an event is not applied; what frees it may start.
         due = [item for item in due if frees(view, item)]
+    if due and journal.hold is not None:
+        due = [item for item in due if frees(view, item) or _is_answerable(journal, view, item)]
     if not due:
         return []
     if view.is_door:
@@ -215,6 +238,15 @@ def startable(journal: Journal, view: View, now: float, passed: frozenset[str] |
             running.add(item.step)
             chosen.append(item)
     return chosen
+
+
+def _is_answerable(journal: Journal, view: View, item: Item) -> bool:
+    """Whether a command, such as a cancel, rests on nothing that is parked while the saga is held."""
+    step = view.steps.get(item.step)
+    if not item.command or step is None or journal.hold is None:
+        return False
+    needed = step.until.union(*(recall.types for recall in step.signature.recalls))
+    return all(fact.type in view.kinds and fact.type not in needed for fact in journal.hold.parked)
 
 
 def is_due(item: Item, now: float) -> bool:

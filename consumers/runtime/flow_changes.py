@@ -15,15 +15,14 @@ The rules, for one participant. "Not begun" is a step that has no item of the sa
 | `field` | a field is required now, has another type, or is gone | held if a stored message can be read no more |
 | | from a command | |
 | `type` | a message type is gone | held if an unfinished item or an outcome to undo has one |
-| `undo` | a step has no compensation now, or one that was renamed | goes on; if it fails, the compensation stands |
-| | without `formerly` | stuck |
+| `undo` | a step has no compensation any more | goes on; if it fails, the compensation stands stuck |
 | `undone` | the compensation undoes another event | held if the former event is to be undone |
 | `participant` | a participant is gone, or was renamed | held at the door |
 
 What is held goes on by itself with a build in which the change is gone, or answered by `formerly`.
 
 Carried as they are: a new step, undo, participant or optional field; an alternative added to a leg or a trigger; legs
-in another order; a renamed step or undo with `formerly`; a renamed field that is still read under its former name;
+in another order; a renamed step with `formerly`; a renamed undo; a renamed field that is still read by its former name;
 other retries, timeouts, deadlines and policies; a new optional recall; a field that is gone from an event. A saga that
 has passed the place of a new step does not run it.
 """
@@ -107,8 +106,7 @@ class Comparison:
                 stored = (fact for fact in _stored(journal) if fact.type == change.type)
                 return any(not is_readable(fact, self._kinds) for fact in stored)
             case "undo":
-                undoing = any(item.undoes and item.step in change.names for item in journal.items.values())
-                return undoing or any(done.step in change.names for done in journal.done)
+                return any(done.step in change.names for done in journal.done)
             case "undone":
                 facts = [done.fact for done in journal.done if done.step in change.names]
                 return any(fact is not None and fact.type == change.type for fact in facts)
@@ -194,9 +192,6 @@ def _of_undo(then_step: StepRecord, now_step: StepRecord, names: frozenset[str])
     if then.fact != now.fact:
         sentence = f"{now.name} undoes {now.fact}, and no longer {then.fact}"
         yield Change("undone", sentence, then_step.name, then.fact, names)
-    if then.name != now.name and then.name not in now.formerly:
-        sentence = f"no compensation is called {then.name}"
-        yield Change("undo", sentence, then_step.name, names=frozenset((then.name,)))
 
 
 def _of_type(wire_type: str, then: MessageRecord, now: FlowRecord) -> Iterator[Change]:

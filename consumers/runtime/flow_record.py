@@ -11,7 +11,7 @@ import msgspec
 
 from consumers.runtime.field_types import FieldRecord, fields_of
 from consumers.runtime.graph import Graph, Step, Undo
-from schemas.message import Command
+from schemas.message import Command, Completion, FailingEnd
 
 FLOW_PREFIX = "flow/"
 FLOW_RECORD_VERSION = 1
@@ -65,7 +65,8 @@ class FlowRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one participant's sagas were carried with.
 
     `messages` are the types that its steps and compensations are called with, and for the door also what it says.
-    `kept` are those of which a journal keeps the event. `said` has the participants that say each event of the flow.
+    `kept` are those of which a journal keeps the event, `ends` those that end a saga. `said` has the participants that
+    say each event of the flow.
     """
 
     saga: str
@@ -76,6 +77,7 @@ class FlowRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     messages: dict[str, MessageRecord]
     kept: tuple[str, ...]
     said: dict[str, tuple[str, ...]]
+    ends: tuple[str, ...] = ()
     version: int = 0
 
     def step_called(self, name: str) -> StepRecord | None:
@@ -111,6 +113,7 @@ def record_of(graph: Graph, participant: str) -> FlowRecord:
             wire_type: tuple(sorted({step.participant for step in sayers}))
             for wire_type, sayers in sorted(graph.sayers.items())
         },
+        ends=tuple(sorted(kind for kind in graph.schema.events() if graph.is_a(kind, Completion | FailingEnd))),
         version=FLOW_RECORD_VERSION,
     )
 

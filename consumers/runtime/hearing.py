@@ -5,15 +5,18 @@
 3. Before an end, a fact starts the steps that hear it, each once; a join starts when its last leg is heard.
 4. After a failing end no new attempt starts: attempts in flight come to an end, then the participant undoes.
 5. A compensation that a person has resolved or skipped counts as done, and settling goes on.
+6. While this build cannot carry the saga, what would start a step is parked. A failing end gives that up as well.
 """
 
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
 from consumers.runtime.quarantine import QUARANTINE
-from consumers.runtime.utterances import Utterance, compensation_stuck, settled
+from consumers.runtime.unfit import changed, go_on, misfit, missing, owner_of, stand, undo_of
+from consumers.runtime.utterances import BY_FLOW, Utterance, compensation_stuck, settled
 from consumers.runtime.view import View
 from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, Settled, StepFailed
 from schemas.message import Message, Opening
+from schemas.status import FLOW_CHANGED
 
 STANDING_MAX = 200
 
@@ -33,13 +36,17 @@ def hear(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utter
         _open(journal, view, fact, event)
     if not journal.is_open:
         # Its opening may be what could not be applied.
-        return _resume(journal, view, event, fact.at) if isinstance(event, ItemResumed) else []
+        return _resume(journal, view, fact, event) if isinstance(event, ItemResumed) else []
     said = _note(journal, view, fact, event) if fact.type in view.decisive else []
     if journal.end is not None and _is_over(journal):
         journal.close(fact.at)
         return []
     if journal.is_failing:
         return said + settle(journal, view, fact.at)
+    if journal.hold is not None:
+        if fact.type in view.kept or view.hearers.get(fact.type):
+            journal.park(fact)
+        return said
     if fact.type in view.kept:
         journal.facts[fact.type] = fact
     for step in view.hearers.get(fact.type, ()):
@@ -65,7 +72,7 @@ def _note(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utte
     elif isinstance(event, CompensationStuck):
         _stand(journal, event, event.forward)
     elif isinstance(event, ItemResumed):
-        return _resume(journal, view, event, fact.at)
+        return _resume(journal, view, fact, event)
     elif isinstance(event, ItemResolved | ItemSkipped):
         _free(journal, view, event)
     return []
@@ -87,15 +94,19 @@ def _open(journal: Journal, view: View, fact: Fact, opened: Message) -> None:
 
 
 def _stand(journal: Journal, named: StepFailed | CompensationStuck, forward: bool) -> None:
+    if forward and journal.end is not None and named.step != QUARANTINE:
+        # The end has given it up: its participant had not heard of it yet.
+        return
     if named.participant in journal.participants and len(journal.standing) < STANDING_MAX:
-        journal.standing[named.item] = Standing(named.participant, named.step, forward)
+        by_flow = named.cause.startswith(FLOW_CHANGED)
+        journal.standing[named.item] = Standing(named.participant, named.step, forward, by_flow)
 
 
 def _end(journal: Journal, end: End) -> None:
     if journal.end is None:
         journal.end = end
         # What stood still before the end is given up by it, and undone.
-        journal.standing = {}
+        journal.standing, journal.hold = {}, None
         for item in [item for item in journal.items.values() if item.step == QUARANTINE]:
             del journal.items[item.id]
 
@@ -128,38 +139,50 @@ def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> 
         item.state, item.due = "ready", None
 
 
-def _resume(journal: Journal, view: View, named: ItemResumed, at: float) -> list[Utterance]:
+def _resume(journal: Journal, view: View, fact: Fact, named: ItemResumed) -> list[Utterance]:
     journal.standing.pop(named.item, None)
-    item = journal.items.get(named.item)
+    item, at = journal.items.get(named.item), fact.at
     if named.participant != view.participant or item is None or item.state not in ("held", "stuck"):
         return []
-    owner = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
+    if fact.source == view.participant and fact.causation.startswith(f"{BY_FLOW}{item.id}/"):
+        # It has gone on by itself, and stands still for another reason by now.
+        return []
+    owner = owner_of(view, item)
     if item.step == QUARANTINE:
         # What could not be applied is applied now; if it fails again, it is held again.
         del journal.items[item.id]
         return hear(journal, view, item.message, view.kinds[item.message.type].model_validate_json(item.message.body))
-    item.attempt += 1
+    if item.held_from is not None and owner is not None:
+        go_on(item)
+        return []
     if owner is not None:
+        item.attempt += 1
         item.budget = item.attempt - 1 + owner.retry.attempts
         item.state, item.due, item.cause, item.told = "ready", None, "", ""
         if isinstance(owner, Step) and owner.join_deadline_seconds is not None and lacks_legs(item, owner):
             item.state, item.due = "joining", at + owner.join_deadline_seconds
         return []
-    step = view.steps.get(item.step)
-    if item.undoes and step is not None and step.undo is not None:
+    if item.undoes and undo_of(journal, view, item) is not None:
         # Its compensation is deployed by now; settling makes it anew.
         del journal.items[item.id]
         return []
-    return [compensation_stuck(journal, view, item, item.cause or f"no step is called {item.step}")]
+    return stand(journal, view, item, missing(journal, view, item), at, again=True)
 
 
 def _free(journal: Journal, view: View, named: ItemResolved | ItemSkipped) -> None:
-    """The stuck compensation is over, whether or not it is deployed; what it was to undo is owed no more."""
+    """The stuck compensation is over, whether or not it is deployed; what it was to undo is owed no more.
+
+    A step that is held because of the flow can be given up as well; what it may have done is undone at a failing end.
+    """
     journal.standing.pop(named.item, None)
     item = journal.items.get(named.item)
-    if named.participant == view.participant and item is not None and item.state == "stuck" and item.undoes:
+    if named.participant != view.participant or item is None:
+        return
+    if item.state == "stuck" and item.undoes:
         del journal.items[item.id]
         journal.done = [done for done in journal.done if done.item != item.undoes]
+    elif item.state == "held" and item.held_from is not None and not item.undoes:
+        drop(journal, view, item)
 
 
 def lacks_legs(item: Item, step: Step) -> bool:
@@ -179,7 +202,7 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
         last = journal.done[-1]
         step = view.steps.get(last.step)
         if step is None or step.undo is None:
-            return [_not_deployed(journal, view, last)]
+            return [_not_deployed(journal, view, last, at)]
         owed = (step.undo.waits_for & set(journal.participants)) - set(journal.settled)
         if not owed:
             item_id = f"{step.undo.name}/{last.message.id}"
@@ -187,22 +210,28 @@ def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
             if last.unknown_until > at:
                 item.state, item.due = "delayed", last.unknown_until
             journal.items[item_id] = item
+            if last.fact is not None and (sentence := misfit(step.undo, last.fact)):
+                return stand(journal, view, item, sentence, at)
         return []
     journal.has_settled = True
     return [settled(journal, view)]
 
 
-def _not_deployed(journal: Journal, view: View, done: Done) -> Utterance:
-    cause = f"no compensation of {done.step} is deployed"
+def _not_deployed(journal: Journal, view: View, done: Done, at: float) -> Utterance:
+    cause = changed(f"no compensation of {done.step} is deployed")
     item_id = f"{done.step}/undo/{done.message.id}"
-    item = Item(item_id, done.step, done.message, state="stuck", undoes=done.item, cause=cause)
+    item = Item(item_id, done.step, done.message, state="stuck", undoes=done.item, cause=cause, held_from="ready")
     journal.items[item.id] = item
-    return compensation_stuck(journal, view, item, cause)
+    return compensation_stuck(journal, view, item, cause, at)
 
 
 def drop(journal: Journal, view: View, item: Item) -> None:
-    """Give up a forward item: if its step has an undo, nobody knows what the step may have done."""
+    """Give up a forward item: if its step has an undo, it is not known what the step may have done.
+
+    Of a step that is not in this build the item itself tells, by `unknown_until`, whether it may have had an effect.
+    """
     del journal.items[item.id]
     step = view.steps.get(item.step)
-    if step is not None and step.undo is not None and not lacks_legs(item, step):
+    is_owed = item.unknown_until > 0 if step is None else step.undo is not None and not lacks_legs(item, step)
+    if is_owed:
         journal.done.append(Done(item.id, item.step, item.message, None, item.unknown_until))

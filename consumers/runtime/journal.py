@@ -12,6 +12,9 @@ import msgspec
 
 ItemState = Literal["joining", "ready", "running", "waiting", "delayed", "held", "stuck"]
 
+# The version of the state records that this build writes. A record of a later one is not decoded.
+JOURNAL_VERSION = 1
+
 
 class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A message as it stood in the log; `at` is the broker's timestamp in seconds."""
@@ -30,7 +33,8 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
     waiting: a timer the step asked for. delayed: backing off. held, stuck: a person must free it. `told` is the cause
     that StepDelayed last gave. `unknown_until`: the latest moment at which an attempt whose end this life did not see
     can still have an effect, in seconds of the broker's clock; 0 where there is none. `legs` has what a join has heard,
-    by type: a deploy may change their places. The last four belong to a step that may kill its worker, see `suspects`.
+    by type: a deploy may change their places. `held_from` is set while no build fits: the state that it goes back to.
+    The last four belong to a step that may kill its worker, see `suspects`.
     """
 
     id: str
@@ -46,6 +50,7 @@ class Item(msgspec.Struct, omit_defaults=True, gc=False):
     cause: str = ""
     told: str = ""
     unknown_until: float = 0.0
+    held_from: ItemState | None = None
     started_at: float | None = None
     suspect: bool = False
     on_trial: bool = False
@@ -79,15 +84,34 @@ class End(msgspec.Struct, frozen=True, gc=False):
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """A held or stuck item anywhere in the saga, as the log tells of it; `forward` if it is no compensation."""
+    """A held or stuck item anywhere in the saga, as the log tells of it; `forward` if it is no compensation.
+
+    `by_flow`: what holds it is the flow of the build.
+    """
 
     participant: str
     step: str
     forward: bool = False
+    by_flow: bool = False
+
+
+class Hold(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Why a build cannot carry the saga in this participant; `parked` are the events that it has not applied, in order.
+
+    `attempt` counts how often that was told. None of the saga's steps starts here meanwhile. A failing end ends the
+    hold: nothing of what is parked has begun.
+    """
+
+    cause: str
+    parked: tuple[Fact, ...] = ()
+    attempt: int = 1
 
 
 class Journal(msgspec.Struct, omit_defaults=True, gc=False):
-    """What one participant remembers of one saga."""
+    """What one participant remembers of one saga.
+
+    `flow` is the fingerprint of the flow that it was last carried with, see `flow_record`.
+    """
 
     saga_id: str
     tenant: str = ""
@@ -108,6 +132,9 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
     undone: int = 0
     answered_at: float = 0.0
     closed_at: float | None = None
+    flow: str = ""
+    hold: Hold | None = None
+    version: int = JOURNAL_VERSION
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +150,15 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
         """About how much of it are the bodies of facts."""
         kept = sum(len(fact.body) for fact in self.facts.values()) + sum(len(done.message.body) for done in self.done)
         return kept + sum(len(item.message.body) for item in self.items.values())
+
+    def is_held_by_flow(self) -> bool:
+        """Whether it, or an item of it, waits for a build that can carry it."""
+        return self.hold is not None or any(item.held_from is not None for item in self.items.values())
+
+    def park(self, fact: Fact) -> None:
+        """Keep an event for when the hold ends; again the same one changes nothing."""
+        if self.hold is not None and all(one.id != fact.id for one in self.hold.parked):
+            self.hold = msgspec.structs.replace(self.hold, parked=(*self.hold.parked, fact))
 
     def is_void(self) -> bool:
         """Whether nothing was heard yet that is worth remembering."""
@@ -140,6 +176,7 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
     def close(self, at: float) -> None:
         """Shrink to a marker, kept so that a repeated command does not start the saga anew."""
         self.closed_at = at
+        self.hold = None
         self.facts, self.standing = {}, {}
         self.seen, self.done, self.settled = [], [], []
         # A command that was heard must be answered, also by a saga that has ended.

@@ -13,10 +13,11 @@ class Journals:
     """`decoded` has those of which an item runs or that have changed, and up to `decoded_most` others.
 
     All others are kept encoded, whatever they wait for. Of a saga that has ended nothing is kept, unless `keeps_ended`.
+    `flow` is the fingerprint of the flow that this build carries them with.
     """
 
-    def __init__(self, decoded_most: int, keeps_ended: bool, faults: Faults) -> None:
-        self._faults = faults
+    def __init__(self, decoded_most: int, keeps_ended: bool, faults: Faults, flow: str = "") -> None:
+        self._faults, self._flow = faults, flow
         self.sizes = Sizes()
         self.decoded: dict[str, Journal] = {}
         self._decoded_most, self._keeps_ended = decoded_most, keeps_ended
@@ -69,6 +70,9 @@ class Journals:
                 state[saga_id] = None
                 self.sizes.encoded(saga_id, 0)
                 continue
+            if journal.flow != self._flow and not journal.is_held_by_flow():
+                # It was carried with this flow, whichever it began with.
+                journal.flow = self._flow
             state[saga_id] = record = encoded(self._faults, saga_id, journal)
             self.sizes.encoded(saga_id, len(record))
             if self._shelf.put(journal, record):

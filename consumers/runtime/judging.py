@@ -1,13 +1,14 @@
 """PURE: the door's answers that need no step: to a saga that is not, has begun, or has ended; and to who frees an item.
 
 What stands still can be retried. A compensation that is stuck can also be resolved or skipped; a step cannot, for what
-follows it would wait for a fact that nobody says.
+follows it would wait for a fact that nobody says. Only what a changed flow holds can be skipped as well.
 """
 
-from consumers.runtime.finishing import Broke, Outcome, Spoke
+from consumers.runtime.finishing import Broke, Outcome, Spoke, Unfit
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.quarantine import QUARANTINE, is_quarantined
+from consumers.runtime.unfit import missing
 from consumers.runtime.view import View
 from schemas.engine import (
     CommandRefused,
@@ -39,7 +40,7 @@ def foregone(journal: Journal, view: View, item: Item, owner: Step | Undo | None
         return Broke("WorkerDied", "the worker died each time while this ran", permanent=True)
     answer = judged(journal, view, item) if item.command else None
     if answer is None and owner is None:
-        return Broke("StepMissing", f"no step is called {item.step}", permanent=True)
+        return Unfit(missing(journal, view, item))
     return answer
 
 
@@ -82,7 +83,8 @@ def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
         return Spoke(ItemResumed.model_validate(command.model_dump()))
     if standing is None or (standing.participant, standing.step) != (command.participant, command.step):
         return _refused(journal, item, f"nothing stands still under {command.participant} {command.item}")
-    if asked is not RetryItem and (standing.forward or not journal.is_failing):
+    can_be_skipped = standing.by_flow and asked is SkipItem if standing.forward else journal.is_failing
+    if asked is not RetryItem and not can_be_skipped:
         reason = f"{standing.step} is a step, no compensation: it can only be retried, once its cause is mended"
         return _refused(journal, item, reason)
     # The answer has the command's fields; those that only explain a retry are left out.

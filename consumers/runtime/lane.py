@@ -208,7 +208,9 @@ class Lane:
         async for key, value in self.transport.restore():
             if key == POSITION_KEY and value is not None:
                 position = msgspec.msgpack.decode(value, type=Position)
-            elif key.startswith(JOURNAL_PREFIX):
+            elif not key.startswith(JOURNAL_PREFIX):
+                self.memory.load_other(key, value)
+            else:
                 saga_id = key[len(JOURNAL_PREFIX) :]
                 # The newest last, as they stand in the topic.
                 journals.pop(saga_id, None)
@@ -406,6 +408,7 @@ class Lane:
             offsets, self._touched_since = dict(self._offsets), None
             position = self._position(offsets, clean)
             state = {JOURNAL_PREFIX + key: value for key, value in snapshot.state.items()}
+            state |= snapshot.others
             state[POSITION_KEY] = msgspec.msgpack.encode(position)
             asked = self.host.monotonic()
             told = await self.transport.commit(snapshot.said, state)

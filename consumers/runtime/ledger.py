@@ -10,6 +10,7 @@ from itertools import islice
 from consumers.runtime import dead_letters
 from consumers.runtime.backlog import Backlog
 from consumers.runtime.barriers import Barriers
+from consumers.runtime.carrying import Carrier
 from consumers.runtime.finishing import (
     Blocked,
     Broke,
@@ -22,9 +23,10 @@ from consumers.runtime.finishing import (
     note_answered,
     startable,
 )
+from consumers.runtime.flow_record import FLOW_PREFIX
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
-from consumers.runtime.intake import command_in, event_in, journal_for, misplaced, of_bearable_size
+from consumers.runtime.intake import command_in, event_in, fact_of, journal_for, misplaced, of_bearable_size
 from consumers.runtime.journal import Fact, Item, Journal, dues_of
 from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
@@ -40,7 +42,7 @@ from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import NOOP_TYPE, Heard, is_each_once, read, type_in_place, type_of
 from producers.records import Headers, Outgoing, Record
-from schemas.engine import StepResumed
+from schemas.engine import ItemResumed, ItemSkipped, StepResumed
 from schemas.message import Message
 
 log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ CLOSED_RETENTION_SECONDS = 365 * 86_400.0
 
 # Ten thousand timers may come due at once; a lane does other things in between.
 LOOKED_AT_ONCE = 2_000
+# A build may hold ten thousand sagas, and each is told of.
+CARRIED_AT_ONCE = 500
 
 
 class Ledger(Memory):
@@ -68,7 +72,10 @@ class Ledger(Memory):
         self.topics = view.graph.schema.topics
         # Only the door must know of a saga that has ended: it alone could start it anew.
         self._faults = Faults(view.participant, count_fault)
-        self._kept = Journals(decoded_most, view.is_door, self._faults)
+        self._kept = Journals(decoded_most, view.is_door, self._faults, view.fingerprint)
+        self._carrier = Carrier(view)
+        self._to_carry: dict[str, None] = {}
+        self._ending: Ending = "clean"
         self.journals = self._kept.decoded
         self._hot: dict[str, None] = {}
         self._outgoing: list[Outgoing] = []
@@ -95,8 +102,15 @@ class Ledger(Memory):
         # Of a header that stands there twice the last one counts, as in `read`.
         return type_in_place(headers) in self.view.of_no_interest and is_each_once(headers)
 
+    def load_other(self, key: str, value: bytes | None) -> None:
+        if key.startswith(FLOW_PREFIX):
+            self._carrier.stored.load(key.removeprefix(FLOW_PREFIX), value)
+
     def load(self, key: str, value: bytes | None) -> None:
         journal = self._kept.load(key, value)
+        self._to_carry.pop(key, None)
+        if journal is not None and self._carrier.must_look_at(journal):
+            self._to_carry[key] = None
         dues = dues_of(journal) if journal else {}
         self._timers.keep(key, dues)
         self._to_visit.pop(key, None)
@@ -106,6 +120,8 @@ class Ledger(Memory):
 
     def reopen(self, ending: Ending, now: float) -> None:
         """Called once, after all is loaded: what the former life was running will run again."""
+        self._carrier.loaded()
+        self._ending = ending
         # What waits for a time to come changes nothing now, and is not even decoded.
         is_unclean = ending != "clean"
         to_visit = self._to_visit | dict.fromkeys(mark[0] for mark in self._timers.due(now) if is_unclean)
@@ -117,8 +133,17 @@ class Ledger(Memory):
             with self._attempt("reopen", journal):
                 if assume_begun(journal, self.view, ending, now):
                     self._kept.touch(journal)
+                if saga_id in self._to_carry:
+                    self._carry(journal, now)
                 # Settling may change it; what is only to be looked at stays encoded.
                 self._follow(journal, settle(journal, self.view, now), now, touch=journal.is_failing)
+
+    def _carry(self, journal: Journal, now: float) -> None:
+        """Look at a saga of another flow before anything of it is applied or started."""
+        del self._to_carry[journal.saga_id]
+        with self._attempt("carry", journal):
+            said = self._carrier.carry(journal, self._ending, now)
+            self._follow(journal, said + settle(journal, self.view, now), now)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
@@ -130,6 +155,8 @@ class Ledger(Memory):
         if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:
             # Another header may name another type.
             if not in_place or is_each_once(record.headers):
+                if wire_type not in self.view.kinds:
+                    self._park(record, "this build has no message of that type", now)
                 return
         try:
             if is_command:
@@ -137,12 +164,37 @@ class Ledger(Memory):
             else:
                 self._hear_event(record, now, ending)
         except Unreadable as unreadable:
-            if self.view.is_door:
+            if (is_command or not self._park(record, str(unreadable), now)) and self.view.is_door:
                 self._outgoing.append(dead_letters.unreadable(record, self.view, str(unreadable), wire_type, now))
         except Exception as error:
             # A mistake of ours, before there was a journal to change.
             self._faults.note("decode", "", error)
             self.refuse(record, words_of(error), now)
+
+    def _park(self, record: Record, reason: str, now: float) -> bool:
+        """Hold the saga of an event that this build cannot read; returns False for what no saga waits for."""
+        try:
+            heard = read(record, self.tenant)
+        except Unreadable:
+            return False
+        fact = fact_of(heard, heard.body, record.at)
+        journal = self._journal_for(heard, now)
+        if not self._carrier.concerns(journal, fact):
+            return False
+        size_bytes = bytes_once(fact)
+        full = full_of_events(journal, size_bytes, self._kept.sizes)
+        if full:
+            self.refuse(record, full, now)
+            return True
+        with self._attempt("park", journal) as attempt:
+            if fact.type in self.view.ends or journal.closed_at is not None:
+                # An end says all it has to say by its type.
+                said = hear(journal, self.view, fact, Message.model_construct(saga_id=heard.saga_id))
+            else:
+                said = self._carrier.park(journal, fact, reason)
+                self._kept.sizes.add(journal.saga_id, size_bytes)
+            self._follow(journal, said, now)
+        return attempt.error is None
 
     def refuse(self, record: Record, reason: str, now: float) -> None:
         reason = f"{self.view.participant} could not hear it: {reason}"
@@ -163,7 +215,7 @@ class Ledger(Memory):
         if isinstance(message, StepResumed):
             self._resume_step(message)
             return
-        journal = self._journal_for(heard)
+        journal = self._journal_for(heard, now)
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
         is_owed = heard.type in self.view.owed or heard.id in journal.awaiting
@@ -185,6 +237,8 @@ class Ledger(Memory):
         saga_id = journal.saga_id
         ready = frozenset() if ending == "clean" else {one.id for one in journal.items.values() if one.state == "ready"}
         utterances = hear(journal, self.view, fact, message)
+        if journal.hold is not None and isinstance(message, ItemResumed | ItemSkipped):
+            utterances += self._carrier.freed(journal, fact, message)
         if journal.is_void() and saga_id not in self.journals:
             return
         if ending != "clean":
@@ -212,7 +266,7 @@ class Ledger(Memory):
             self._outgoing.append(elsewhere)
             return
         _, message, fact = command_in(self.view, record, heard)
-        journal = self._journal_for(heard)
+        journal = self._journal_for(heard, now)
         step = next(iter(self.view.hearers.get(heard.type, ())), None)
         name = step.name if step else heard.type
         item = Item(f"{name}/{heard.id}", name, fact, command=True)
@@ -243,8 +297,13 @@ class Ledger(Memory):
         """What is remembered of the saga; not to be changed."""
         return self._kept.find(saga_id)
 
-    def _journal_for(self, heard: Heard) -> Journal:
-        return self._kept.find(heard.saga_id) or journal_for(heard)
+    def _journal_for(self, heard: Heard, now: float) -> Journal:
+        journal = self._kept.find(heard.saga_id)
+        if journal is None:
+            return journal_for(heard)
+        if self._to_carry and heard.saga_id in self._to_carry:
+            self._carry(journal, now)
+        return journal
 
     def _item(self, mark: Mark) -> Item | None:
         journal = self._kept.find(mark[0])
@@ -252,6 +311,10 @@ class Ledger(Memory):
 
     def fire(self, now: float) -> None:
         self._kept.forget(now - CLOSED_RETENTION_SECONDS)
+        for saga_id in list(islice(self._to_carry, CARRIED_AT_ONCE)):
+            journal = self._kept.find(saga_id)
+            assert journal is not None
+            self._carry(journal, now)
         for mark in islice(self._timers.fired(now), LOOKED_AT_ONCE):
             item = self._item(mark)
             if item is not None and is_due(item, now):
@@ -260,6 +323,8 @@ class Ledger(Memory):
                 self._hot[mark[0]] = None
 
     def next_due(self) -> float | None:
+        if self._to_carry:
+            return 0.0
         moments = (self._timers.next_due(), self._backlog.next_probe())
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -282,6 +347,8 @@ class Ledger(Memory):
             journal = self._kept.find(saga_id)
             if journal is None:
                 continue
+            if self._to_carry and saga_id in self._to_carry:
+                self._carry(journal, now)
             for item in self._startable(journal, now):
                 if len(works) < most and self._backlog.lets_in(item.step):
                     self._begin(journal, item, now, room, works)
@@ -476,4 +543,4 @@ class Ledger(Memory):
         """What one transaction writes: all that was said, and every journal touched since the last one."""
         said, self._outgoing = self._outgoing, []
         self._decoded.clear()
-        return Snapshot(said, self._kept.take())
+        return Snapshot(said, self._kept.take(), self._carrier.stored.take())

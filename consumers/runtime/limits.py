@@ -77,6 +77,8 @@ def full_of_events(journal: Journal, more_bytes: int, sizes: Sizes) -> str:
         return _too_large(journal, sizes)
     if len(journal.seen) >= STARTED_MAX or len(journal.items) >= ITEMS_MAX:
         return f"the saga has {len(journal.items)} items of {len(journal.seen)} started, and may have no more"
+    if journal.hold is not None and len(journal.hold.parked) >= ITEMS_MAX:
+        return f"the saga is held, and {ITEMS_MAX} events wait for it already: {journal.hold.cause}"
     return ""
 
 

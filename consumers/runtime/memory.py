@@ -15,10 +15,14 @@ from schemas.message import Message
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What one transaction writes: records to say, and state records by key (None forgets the key)."""
+    """What one transaction writes: records to say, and state records (None forgets the key).
+
+    `state` has those of sagas, by saga id; `others` has all others of the memory, by their keys.
+    """
 
     said: list[Outgoing]
     state: dict[str, bytes | None]
+    others: dict[str, bytes | None] = {}
 
 
 class Work(msgspec.Struct):
@@ -84,8 +88,12 @@ class Memory(Protocol):
     def ignores(self, headers: Headers) -> bool:
         """Whether a record with these headers certainly changes nothing; for a look before anything is decoded."""
 
+    def load_other(self, key: str, value: bytes | None) -> None:
+        """Take one state record that is no saga's; all of them come before those of sagas."""
+        return
+
     def load(self, key: str, value: bytes | None) -> None:
-        """Take one state record, in order; a later one replaces an earlier one."""
+        """Take the state record of one saga, in order; a later one replaces an earlier one."""
 
     def reopen(self, ending: Ending, now: float) -> None:
         """All is loaded; `ending` is how the lane's former life ended."""

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from consumers.runtime.breakers import Breaker
-from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Unfit
 from consumers.runtime.memory import Work
 from consumers.runtime.participant import ParticipantGroup
 from consumers.runtime.runners import RunItem
@@ -176,7 +176,7 @@ def word_for(outcome: Outcome) -> str:
         return "said"
     if isinstance(outcome, Blocked):
         return "blocked"
-    return "failed" if isinstance(outcome, Broke) else "waits"
+    return "failed" if isinstance(outcome, Broke | Unfit) else "waits"
 
 
 class StandingFigures(Collector):

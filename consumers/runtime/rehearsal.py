@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from consumers.runtime.calling import Caller
-from consumers.runtime.finishing import Blocked, Broke, Spoke, Waits
+from consumers.runtime.finishing import Blocked, Broke, Spoke, Unfit, Waits
 from consumers.runtime.graph import Graph, Step
 from consumers.runtime.hearing import lacks_legs
 from consumers.runtime.intake import known_command, of_bearable_size, validated
@@ -19,6 +19,7 @@ from consumers.runtime.judging import missing_legs
 from consumers.runtime.memory import Work
 from consumers.runtime.steps import ReadOnly
 from consumers.runtime.transport import Clock
+from consumers.runtime.unfit import changed, missing
 from consumers.runtime.view import View, view_of
 from producers.errors import Unreadable
 from producers.headers import iso_time, read
@@ -101,7 +102,7 @@ async def rehearsed_item(
     item = journal.items[item_id]
     owner = view.undos.get(item.step) if item.undoes else view.steps.get(item.step)
     if owner is None:
-        return Verdict("fails", f"StepMissing: no step is called {item.step}")
+        return Verdict("fails", changed(missing(journal, view, item)))
     if isinstance(owner, Step) and lacks_legs(item, owner):
         return Verdict("fails", f"JoinTimedOut: {missing_legs(view, item)}")
     item.attempt += 1
@@ -119,6 +120,8 @@ async def rehearsed_item(
             return Verdict("fails", outcome.cause)
         case Broke():
             return Verdict("fails", f"{outcome.error}: {outcome.cause}")
+        case Unfit():
+            return Verdict("fails", changed(outcome.sentence))
 
 
 def _refusal(view: View, journal: Journal, item_id: str) -> str | None:

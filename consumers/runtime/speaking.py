@@ -6,7 +6,7 @@ from pydantic_core import PydanticSerializationError
 
 from consumers.runtime import dead_letters
 from consumers.runtime.dead_letters import ERROR_CHARACTERS_MAX
-from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Unfit
 from consumers.runtime.journal import Item, Journal, fact_id
 from consumers.runtime.limits import CAUSE_CHARACTERS_IN_FULL, FULL_BYTES_MAX, JOURNAL_BYTES_MAX, Sizes, keeps_fact
 from consumers.runtime.quarantine import CAUSE_CHARACTERS_MAX, encodable
@@ -45,6 +45,8 @@ def fitting(outcome: Outcome, journal: Journal, view: View, item: Item, sizes: S
                 return Broke("JournalFull", f"{cause} of state", permanent=True)
             sizes.add(journal.saga_id, len(told.body))
         return told
+    if isinstance(outcome, Unfit):
+        return Unfit(encodable(outcome.sentence)[:CAUSE_CHARACTERS_IN_FULL])
     if isinstance(outcome, Broke | Blocked):
         is_crowded = sizes.bytes_at_most(journal.saga_id) > JOURNAL_BYTES_MAX
         cause = encodable(outcome.cause)[: CAUSE_CHARACTERS_IN_FULL if is_crowded else CAUSE_CHARACTERS_MAX]

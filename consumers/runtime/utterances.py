@@ -11,6 +11,7 @@ from schemas.engine import (
     CommandRefused,
     CompensationStuck,
     EngineEvent,
+    ItemResumed,
     Policy,
     Settled,
     StepDelayed,
@@ -18,6 +19,9 @@ from schemas.engine import (
     StepPaused,
 )
 from schemas.message import Event
+
+# What the engine says of itself because of a build is caused by no message and no command.
+BY_FLOW = "flow/"
 
 
 class Utterance(msgspec.Struct, frozen=True):
@@ -71,8 +75,28 @@ def step_failed(journal: Journal, view: View, item: Item, policy: Policy, failur
     return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at, fatal=failure)
 
 
-def compensation_stuck(journal: Journal, view: View, item: Item, cause: str) -> Utterance:
-    """The compensation's budget is spent, or its step no longer exists."""
+def held_by_flow(journal: Journal, view: View, step: str, item: str, cause: str, attempt: int, at: float) -> Utterance:
+    """This build cannot carry the item, or the saga. It may be told again, of another build, at another time."""
+    event = StepFailed(
+        saga_id=journal.saga_id,
+        participant=view.participant,
+        step=step,
+        item=item,
+        attempts=attempt,
+        cause=cause,
+        policy="hold",
+    )
+    return Utterance(event, f"{BY_FLOW}{item}/held/{attempt}/{at:.3f}")
+
+
+def resumed_by_flow(journal: Journal, view: View, step: str, item: str, at: float) -> Utterance:
+    """This build can carry the item, or the saga, again."""
+    event = ItemResumed(saga_id=journal.saga_id, participant=view.participant, step=step, item=item)
+    return Utterance(event, f"{BY_FLOW}{item}/resumed/{at:.3f}")
+
+
+def compensation_stuck(journal: Journal, view: View, item: Item, cause: str, at: float | None = None) -> Utterance:
+    """The compensation's budget is spent, or its step no longer exists; `at` where that may be told again."""
     event = CompensationStuck(
         saga_id=journal.saga_id,
         participant=view.participant,
@@ -82,7 +106,8 @@ def compensation_stuck(journal: Journal, view: View, item: Item, cause: str) -> 
         cause=cause,
         forward=item.undoes is None,
     )
-    return Utterance(event, f"{item.id}/{item.attempt}", item.attempt, item.started_at)
+    causation = f"{item.id}/{item.attempt}" if at is None else f"{item.id}/{item.attempt}/{at:.3f}"
+    return Utterance(event, causation, item.attempt, item.started_at)
 
 
 def step_delayed(journal: Journal, view: View, item: Item, due: float) -> Utterance:

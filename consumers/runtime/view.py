@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from consumers.runtime.flow_record import FlowRecord, fingerprint_of, record_of
 from consumers.runtime.graph import Graph, Step, Undo
 from schemas.engine import CompensationStuck as Stuck
 from schemas.engine import (
@@ -45,6 +46,16 @@ class View:
     def is_door(self) -> bool:
         """Whether this participant hears the saga's commands."""
         return self.participant == self.graph.door
+
+    @cached_property
+    def flow(self) -> FlowRecord:
+        """The participant's part of the flow and its schema, as its lanes store it."""
+        return record_of(self.graph, self.participant)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of `flow`."""
+        return fingerprint_of(self.flow)
 
     @cached_property
     def of_no_interest(self) -> frozenset[bytes]:

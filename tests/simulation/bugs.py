@@ -100,8 +100,8 @@ BUGS = (
     Bug(
         "an undo is lost after a crash",
         f"{RUNTIME}/hearing.py",
-        "step.undo is not None and not lacks_legs(item, step):",
-        "step.undo is not None and not lacks_legs(item, step) and not item.unknown_until:",
+        "step.undo is not None and not lacks_legs(item, step)\n",
+        "step.undo is not None and not lacks_legs(item, step) and not item.unknown_until\n",
     ),
     Bug(
         "a later end wins",

@@ -223,7 +223,8 @@ def test_sagas_whose_dependency_is_down_wait_at_its_breaker_and_hold_back_nobody
     for other in others:
         world.publish("campaign.start", other, WITHOUT_REVIEW | {"channels": ["social"]})
     began = world.loop.time()
-    world.run_until(lambda: all(world.state(saga) == "completed" for saga in others))
+    # Not all of them complete: to say that no blog is wanted takes the blog's port, and so passes its breaker.
+    world.run_until(lambda: "campaign.social.published" in set.intersection(*(set(world.types(one)) for one in others)))
     assert world.loop.time() - began < 10
     failed_calls = 200 - world.outside.fail["page"]
     # All were under way before the fifth had failed; after that only probes go out.

@@ -41,6 +41,7 @@ class Bench:
         self.offsets = {self.topics.events: 0, self.topics.commands: 0}
         self.running: dict[str, Work] = {}
         self.state: dict[str, bytes] = {}
+        self.others: dict[str, bytes] = {}
         self.said: list[Outgoing] = []
         self._unheard: deque[Outgoing] = deque()
 
@@ -139,6 +140,11 @@ class Bench:
                 self.state.pop(key, None)
             else:
                 self.state[key] = value
+        for key, value in snapshot.others.items():
+            if value is None:
+                self.others.pop(key, None)
+            else:
+                self.others[key] = value
         self.said += snapshot.said
         events = [one for one in snapshot.said if one.topic == self.topics.events]
         self._unheard.extend(events)
@@ -152,10 +158,13 @@ class Bench:
             self.hears_record(one.topic, one.key, one.value, one.headers)
         return types
 
-    def reopened(self, ending: Ending = "clean") -> "Bench":
-        """Another life: what was committed is restored, what was not is lost."""
-        later = Bench(self.participant, self.graph, self.partitions, self.decoded_most)
+    def reopened(self, ending: Ending = "clean", graph: Graph | None = None) -> "Bench":
+        """Another life, perhaps of another build: what was committed is restored, what was not is lost."""
+        later = Bench(self.participant, graph or self.graph, self.partitions, self.decoded_most)
         later.now, later.offsets, later.state = self.now, dict(self.offsets), dict(self.state)
+        later.others = dict(self.others)
+        for key, value in self.others.items():
+            later.ledger.load_other(key, value)
         for key, value in self.state.items():
             later.ledger.load(key, value)
         later.ledger.reopen(ending, later.now)

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.runtime.calling import Caller, LeasedPort
-from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
+from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Unfit, Waits
 from consumers.runtime.journal import Item
 from consumers.runtime.memory import Work
 from consumers.runtime.metrics import ItemFigures
@@ -133,11 +133,11 @@ def test_a_recalled_fact_that_is_optional_is_none_until_it_was_said() -> None:
     assert found == [None]
 
 
-def test_a_fact_that_is_missing_is_a_failure_no_retry_helps_against() -> None:
+def test_a_fact_that_is_missing_spends_nothing_of_the_budget() -> None:
     work = work_of(TILL, "charge_card")
     del work.journal.facts["order.opened"]
     outcome = called(work, returning(CardCharged(saga_id=SAGA)))
-    assert outcome == Broke("FactMissing", f"{SAGA} has not heard order.opened", permanent=True)
+    assert outcome == Unfit(f"{SAGA} has not heard order.opened")
 
 
 def test_what_a_step_returns_is_said() -> None:

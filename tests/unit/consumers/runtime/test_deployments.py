@@ -49,25 +49,3 @@ def test_a_compensation_that_is_retried_before_it_is_deployed_again_says_once_mo
     causes = [causation_in(one) for one in later.said if type_in(one) == "order.compensation.stuck"]
     assert len(causes) == 2
     assert len(set(causes)) == 2
-
-
-def test_a_compensation_that_is_retried_when_it_is_deployed_again_is_run() -> None:
-    store = Bench(STORE)
-    store.opens()
-    store.starts()
-    store.says("print_label", order.LabelPrinted(saga_id=SAGA))
-    store.says("reserve_stock", order.StockRefused(saga_id=SAGA, reason="sold out"))
-    store.commit()
-    undo_gone = {"print_label": replace(ORDER.steps["print_label"], undo=None)}
-    without_it = Bench(STORE, replace(ORDER, steps=ORDER.steps | undo_gone))
-    without_it.ledger.load(SAGA, store.state[SAGA])
-    without_it.ledger.reopen("clean", now=without_it.now)
-    without_it.expires()
-    without_it.commit()
-    (item,) = without_it.journal.items
-    with_it = Bench(STORE)
-    with_it.ledger.load(SAGA, without_it.state[SAGA])
-    with_it.ledger.reopen("clean", now=with_it.now)
-    assert with_it.starts() == []
-    with_it.hears(ItemResumed(saga_id=SAGA, participant=STORE, step="print_label", item=item))
-    assert with_it.starts() == ["tear_label"]

@@ -279,7 +279,7 @@ def test_a_delay_names_the_attempt_that_failed_its_cause_and_the_next_try() -> N
     assert body["next_at"].startswith("2027-01-15T08:00:11")
 
 
-def test_a_step_that_is_no_longer_deployed_makes_its_saga_stuck_not_its_lane_dead() -> None:
+def test_a_step_that_is_no_longer_deployed_holds_its_saga_and_stops_no_lane() -> None:
     store = store_at_work()
     store.breaks("print_label")
     store.commit()
@@ -289,8 +289,9 @@ def test_a_step_that_is_no_longer_deployed_makes_its_saga_stuck_not_its_lane_dea
     later.now = store.now + 60
     later.ledger.reopen("clean", now=later.now)
     assert later.starts() == ["reserve_stock"]
-    assert later.commit() == ["order.compensation.stuck"]
-    assert later.bodies("order.compensation.stuck")[0]["step"] == "print_label"
+    assert later.commit() == ["order.step.failed"]
+    (told,) = later.bodies("order.step.failed")
+    assert (told["step"], told["policy"]) == ("print_label", "hold")
 
 
 def test_the_end_of_an_item_that_was_dropped_meanwhile_changes_nothing() -> None:

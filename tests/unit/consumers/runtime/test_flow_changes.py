@@ -96,10 +96,7 @@ CARRIED: dict[str, tuple[str, Graph]] = {
     "an alternative trigger": (TILL, step("charge_card", legs=((STOCK, LABEL),))),
     "an optional recall": (TILL, recalling("ship_parcel", "order.stock.reserved", optional=True)),
     "a recall of what was kept": (TILL, recalling("ship_parcel", "order.opened")),
-    "an undo renamed, with its former name": (
-        STORE,
-        undo("print_label", name="shred_label", formerly=("tear_label",)),
-    ),
+    "an undo renamed": (STORE, undo("print_label", name="shred_label")),
     "other times": (STORE, step("reserve_stock", timeout_seconds=1.0)),
     "an optional field": (DESK, with_types(a=OpenedInGreen)),
     "a field renamed, read by its former name": (TILL, with_types(a=ChargedEuros)),
@@ -303,18 +300,6 @@ def test_a_saga_that_is_being_undone_is_stopped_by_what_concerns_its_undoing_alo
     till.expires()
     till_record = record_of(ORDER, TILL)
     assert Comparison(till_record, record_of(without("ship_parcel"), TILL), {}).hindering(till.journal) == []
-
-
-def test_an_undo_renamed_without_its_former_name_concerns_the_sagas_that_run_it() -> None:
-    till = till_charged()
-    now = undo("charge_card", name="pay_back")
-    comparison = Comparison(record_of(ORDER, TILL), record_of(now, TILL), now.schema.messages)
-    assert comparison.hindering(till.journal) == []
-    till.expires()
-    till.hears_settled(DESK)
-    assert till.open_items == ["refund_card"]
-    (change,) = comparison.hindering(till.journal)
-    assert (change.rule, change.holds, change.sentence) == ("undo", "undo", "no compensation is called refund_card")
 
 
 def test_a_type_that_is_gone_concerns_the_sagas_that_have_it_to_undo() -> None:

@@ -88,16 +88,12 @@ def test_a_held_step_is_neither_resolved_nor_skipped_and_still_can_be_retried(co
     assert len(desk.bodies("order.item.resumed")) == 1
 
 
-def test_a_step_that_is_not_deployed_when_its_saga_fails_cannot_be_skipped() -> None:
+def test_a_step_that_was_not_deployed_is_given_up_by_an_end_that_its_participant_had_not_heard() -> None:
     desk = stuck_desk()
     gone = STUCK | {"step": "wrap_parcel", "item": "wrap_parcel/x"}
+    desk.hears(StepFailed(**gone, attempts=1, cause="flow changed: no step", policy="hold"), "held late", STORE)
     desk.hears(CompensationStuck(**gone, attempts=1, cause="no step is called wrap_parcel", forward=True), "s2", STORE)
-    desk.hears(SKIP.model_copy(update=gone), "free")
-    desk.starts()
-    desk.commit()
-    assert refusals(desk) == [
-        "wrap_parcel is a step, no compensation: it can only be retried, once its cause is mended"
-    ]
+    assert "wrap_parcel/x" not in desk.journal.standing
 
 
 def test_a_step_that_was_held_before_the_end_no_longer_stands_still_after_it() -> None:

@@ -1,0 +1,59 @@
+"""PURE: the flows that one lane has stored, and how this build's differs from each: compared once, not per saga."""
+
+import logging
+
+from consumers.runtime.flow_changes import Comparison
+from consumers.runtime.flow_record import FLOW_PREFIX, FlowRecord, FlowUnreadable, decoded_flow, encoded_flow
+from consumers.runtime.view import View
+
+log = logging.getLogger(__name__)
+
+
+class StoredFlows:
+    """The records under `flow/` in the lane's state partition, by fingerprint."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._stored: dict[str, bytes] = {}
+        self._compared: dict[str, Comparison | None] = {}
+        self._changed: dict[str, bytes | None] = {}
+
+    def load(self, fingerprint: str, value: bytes | None) -> None:
+        """Take one state record; it replaces the one before."""
+        self._stored.pop(fingerprint, None)
+        if value is not None:
+            self._stored[fingerprint] = value
+
+    def flow(self, fingerprint: str) -> FlowRecord | None:
+        """The stored flow, or None where there is none that this build can read."""
+        value = self._stored.get(fingerprint)
+        if value is None:
+            return None
+        try:
+            return decoded_flow(value)
+        except FlowUnreadable as error:
+            told = {"participant": self._view.participant, "fingerprint": fingerprint, "cause": str(error)}
+            log.warning("flow.unreadable", extra=told)
+            return None
+
+    def comparison(self, fingerprint: str) -> Comparison | None:
+        """What has changed since that flow; None where nothing has, or it is not known."""
+        if fingerprint not in self._compared:
+            then = self.flow(fingerprint) if fingerprint != self._view.fingerprint else None
+            kinds = self._view.graph.schema.messages
+            self._compared[fingerprint] = None if then is None else Comparison(then, self._view.flow, kinds)
+        return self._compared[fingerprint]
+
+    def keep_only(self, carried: set[str]) -> None:
+        """Forget the flows that no open saga was carried with."""
+        for fingerprint in self._stored.keys() - carried - {self._view.fingerprint}:
+            del self._stored[fingerprint]
+            self._changed[fingerprint] = None
+
+    def take(self) -> dict[str, bytes | None]:
+        """The state records that have changed since the last time, by their keys; this build's is among the first."""
+        own = self._view.fingerprint
+        if own not in self._stored:
+            self._stored[own] = self._changed[own] = encoded_flow(self._view.flow)
+        changed, self._changed = self._changed, {}
+        return {FLOW_PREFIX + fingerprint: value for fingerprint, value in changed.items()}
