@@ -118,7 +118,8 @@ def hold(journal: Journal, view: View, fact: Fact, event: Message, error: Except
     cause = f"{view.participant} could not apply {fact.type}: {words_of(error)}"
     item = journal.items.get(event.item) if isinstance(event, ItemResumed) else None
     if item is None:
-        item = Item(f"{QUARANTINE}/{fact.id}", QUARANTINE, fact, state="stuck")
+        # Several participants may be unable to apply the same event, and the log knows an item by its id alone.
+        item = Item(f"{QUARANTINE}/{view.participant}/{fact.id}", QUARANTINE, fact, state="stuck")
         journal.items[item.id] = item
     else:
         item.attempt += 1

@@ -20,13 +20,14 @@ from consumers.tracker import folding
 from consumers.tracker import ledger as trackers
 from consumers.tracker.ledger import TrackerLedger
 from producers.records import Outgoing
-from schemas.engine import CommandRefused, ItemResumed
+from schemas.engine import CommandRefused, CompensationStuck, ItemResumed
 from schemas.message import Message
 from tests.unit.consumers.runtime.bench import EVERYBODY, SAGA, Bench, opened_desk
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
     ORDER,
     STORE,
+    TILL,
     CancelOrder,
     CardCharged,
     LabelPrinted,
@@ -100,6 +101,22 @@ def test_an_event_that_cannot_be_applied_changes_nothing_and_holds_its_saga_unti
     later.hears(resumed, "resumed", DESK)
     assert later.starts() == ["charge_card"] and later.open_items == ["charge_card"]
     assert later.journal.items["charge_card/reserved"].message.body.count(b"poison") == 1
+
+
+def test_each_participant_that_cannot_apply_an_event_has_an_item_of_its_own_that_can_be_retried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Broken(monkeypatch)
+    desk = opened_desk()
+    for who in (STORE, TILL):
+        bench = Counting(who)
+        bench.hears(OrderOpened(saga_id=SAGA, participants=EVERYBODY, item="poison"), "opening", DESK)
+        bench.commit()
+        (stuck,) = bench.bodies("order.compensation.stuck")
+        desk.hears(CompensationStuck.model_validate(stuck), f"stuck {who}", who)
+    assert {(one.participant, item) for item, one in desk.journal.standing.items()} == {
+        (who, f"quarantine/{who}/opening") for who in (STORE, TILL)
+    }
 
 
 def test_an_event_that_still_cannot_be_applied_when_it_is_retried_is_told_of_again(
