@@ -8,6 +8,7 @@
 6. While this build cannot carry the saga, what would start a step is parked. A failing end gives that up as well.
 """
 
+from consumers.runtime import gone
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
 from consumers.runtime.quarantine import QUARANTINE
@@ -64,6 +65,7 @@ def _note(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utte
         participant = event.participant
         if journal.is_failing and participant in journal.participants and participant not in journal.settled:
             journal.settled.append(participant)
+            journal.standing.pop(gone.item_of(participant), None)
     elif isinstance(event, StepFailed):
         if event.policy == "end":
             _end(journal, End(fact.type, fact.id, failing=True))
@@ -175,6 +177,9 @@ def _free(journal: Journal, view: View, named: ItemResolved | ItemSkipped) -> No
     A step that is held because of the flow can be given up as well; what it may have done is undone at a failing end.
     """
     journal.standing.pop(named.item, None)
+    if named.step == gone.GONE:
+        gone.free(journal, view, named.participant)
+        return
     item = journal.items.get(named.item)
     if named.participant != view.participant or item is None:
         return
@@ -192,7 +197,13 @@ def lacks_legs(item: Item, step: Step) -> bool:
 
 def settle(journal: Journal, view: View, at: float) -> list[Utterance]:
     """Go on with undoing after a failing end, last step first, one after the other; says Settled when all is undone."""
-    if not journal.is_failing or journal.has_settled or not journal.is_open:
+    if not journal.is_failing or not journal.is_open:
+        return []
+    return gone.gone_stuck(journal, view) + _undo_next(journal, view, at)
+
+
+def _undo_next(journal: Journal, view: View, at: float) -> list[Utterance]:
+    if journal.has_settled:
         return []
     if any(item.state == "running" or item.undoes for item in journal.items.values()):
         return []

@@ -5,6 +5,7 @@ follows it would wait for a fact that nobody says. Only what a changed flow hold
 """
 
 from consumers.runtime.finishing import Broke, Outcome, Spoke, Unfit
+from consumers.runtime.gone import GONE, why_no_retry
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.journal import Item, Journal
 from consumers.runtime.quarantine import QUARANTINE, is_quarantined
@@ -52,14 +53,14 @@ def judged(journal: Journal, view: View, item: Item) -> Outcome | None:
     opens = step is not None and step.opens
     asked = view.graph.schema.commands().get(item.message.type)
     if not journal.participants and is_quarantined(journal) and asked is RetryItem:
-        return _freed(journal, item, asked)
+        return _freed(journal, view, item, asked)
     if not journal.participants and not opens:
         return _refused(journal, item, f"there is no {view.graph.saga} {journal.saga_id}")
     if journal.participants and opens:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} was started before")
     if journal.closed_at is None and asked is not None and issubclass(asked, ItemCommand):
         # A saga that is being undone has ended, and its compensations can stand still.
-        return _freed(journal, item, asked)
+        return _freed(journal, view, item, asked)
     if journal.end is not None or journal.closed_at is not None:
         return _refused(journal, item, f"{view.graph.saga} {journal.saga_id} has ended: {_ended_as(journal, view)}")
     return None
@@ -74,7 +75,7 @@ def _ended_as(journal: Journal, view: View) -> str:
     return "completed"
 
 
-def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
+def _freed(journal: Journal, view: View, item: Item, asked: type[ItemCommand]) -> Outcome:
     command = asked.model_validate_json(item.message.body)
     standing = journal.standing.get(command.item)
     held = journal.items.get(command.item)
@@ -83,6 +84,8 @@ def _freed(journal: Journal, item: Item, asked: type[ItemCommand]) -> Outcome:
         return Spoke(ItemResumed.model_validate(command.model_dump()))
     if standing is None or (standing.participant, standing.step) != (command.participant, command.step):
         return _refused(journal, item, f"nothing stands still under {command.participant} {command.item}")
+    if asked is RetryItem and command.step == GONE:
+        return _refused(journal, item, why_no_retry(view, command.participant))
     can_be_skipped = standing.by_flow and asked is SkipItem if standing.forward else journal.is_failing
     if asked is not RetryItem and not can_be_skipped:
         reason = f"{standing.step} is a step, no compensation: it can only be retried, once its cause is mended"
