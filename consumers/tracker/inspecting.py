@@ -9,7 +9,7 @@ from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Fact, Item, Journal
 from consumers.runtime.memory import Work
 from consumers.runtime.transport import Clock
-from consumers.tracker.folding import Stalled
+from consumers.tracker.tracked import Stalled
 from producers.groups import GroupStanding
 
 # Ten thousand sagas may stall at once; each look asks the same few questions.

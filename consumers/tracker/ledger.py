@@ -16,19 +16,24 @@ from consumers.runtime.former_life import Ending
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Item
 from consumers.runtime.ledger import CLOSED_RETENTION_SECONDS
-from consumers.runtime.memory import UNLIMITED, Memory, Room, Snapshot, Work
+from consumers.runtime.memory import UNLIMITED, Room, Snapshot, Work
 from consumers.runtime.quarantine import Attempt, CountFault, Faults, encodable, encoded, uncounted, words_of
 from consumers.runtime.view import view_of
-from consumers.tracker.folding import Stalled, Tracked, fold, opened
+from consumers.tracker.folding import fold, opened
 from consumers.tracker.inspecting import LOOKS_MAX, all_found, look_at
 from consumers.tracker.meanings import Meanings
 from consumers.tracker.open_sagas import DECODED_SAGAS_MAX, OpenSagas
-from consumers.tracker.pauses import Pause, Pauses
+from consumers.tracker.pauses import Pauses
 from consumers.tracker.reading import Entry, Reader
+from consumers.tracker.records import Undecodable, closed_marker, decoded, unread_record, versioned
 from consumers.tracker.stalling import GRACE_SECONDS, Deadlines, Edge, found_in_log
+from consumers.tracker.standing import rename_steps
+from consumers.tracker.stepless import Stepless
 from consumers.tracker.telling import Teller
+from consumers.tracker.tracked import Stalled, Tracked
+from consumers.tracker.unread import UnreadSagas
 from producers.headers import ID_CHARACTERS_MAX, type_of
-from producers.records import Headers, Outgoing, Record
+from producers.records import Outgoing, Record
 from schemas.engine import StepPaused, StepResumed
 from schemas.message import Event, Opening
 
@@ -56,7 +61,7 @@ class Counted(NamedTuple):
     paused: dict[tuple[str, str], int]
 
 
-class TrackerLedger(Memory):
+class TrackerLedger(Stepless):
     """See the module. Of a saga that has ended only the moment is kept; its last status stays in the topic.
 
     With `looks`, an `Inspector` must run its items; without, a stalled saga is told of by what the log says alone.
@@ -89,8 +94,7 @@ class TrackerLedger(Memory):
         self._pauses, self._pauses_changed = Pauses(graph), False
         self._to_mark: dict[str, None] = {}
         self._mark_at: list[tuple[float, str]] = []
-        self._pauses_decoder = msgspec.msgpack.Decoder(dict[str, Pause])
-        self._decoder = msgspec.msgpack.Decoder(Tracked | float)
+        self._unread = UnreadSagas(f"{tracker_of(graph.saga)}.state partition {partition}")
         self._encoder = msgspec.msgpack.Encoder()
 
     @property
@@ -99,17 +103,29 @@ class TrackerLedger(Memory):
 
     def load(self, key: str, value: bytes | None) -> None:
         if key == PAUSES_KEY:
-            self._pauses.by_step = {} if value is None else self._pauses_decoder.decode(value)
+            try:
+                self._pauses.load(value)
+            except ValueError as error:
+                # The participants know what they have paused; the statuses tell of it when they say so next.
+                self._faults.note("load", key, error)
             return
         self._open.drop(key)
         self._closed.pop(key, None)
+        self._unread.drop(key)
         if value is None:
             return
-        found = self._decoder.decode(value)
+        try:
+            self._load(key, value, decoded(value))
+        except Undecodable as error:
+            self._unread.load(key, value, str(error))
+
+    def _load(self, saga_id: str, record: bytes, found: Tracked | float) -> None:
         if isinstance(found, float):
-            self._closed[key] = found
-        else:
-            self._open.load(key, value, found)
+            self._closed[saga_id] = found
+            return
+        if rename_steps(found, self._meanings):
+            record = versioned(encoded(self._faults, saga_id, found))
+        self._open.load(saga_id, record, found)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         self._heard_at = record.at
@@ -127,6 +143,8 @@ class TrackerLedger(Memory):
         if entry.meaning.sort == "pause":
             self._hear_pause(entry, record.at, now)
         tracked = self._open.find(entry.saga_id)
+        if tracked is None and entry.saga_id in self._unread:
+            tracked = self._stand_in(entry.saga_id, now)
         if tracked is None:
             if not entry.meaning.opens or entry.saga_id in self._closed:
                 return
@@ -141,6 +159,8 @@ class TrackerLedger(Memory):
             tracked = opened(self._meanings, entry, event, said_at)
             self._open.touch(entry.saga_id, tracked)
             self._check(entry.saga_id, record.at + self._deadlines.shortest_seconds)
+        if entry.saga_id in self._unread:
+            self._unread.hear(entry.saga_id, record, entry.meaning.is_engine)
         with self._attempt("hear", entry.saga_id, tracked) as attempt:
             self._fold(entry, event, tracked, record, said_at)
         if attempt.error is not None:
@@ -150,6 +170,19 @@ class TrackerLedger(Memory):
             self.refuse(record, words_of(attempt.error), now)
         if self._changed:
             self._tell_at = min(self._tell_at, now if self._ended else now + TELL_WITHIN_SECONDS)
+
+    def _stand_in(self, saga_id: str, now: float) -> Tracked:
+        """What is shown of a saga whose record cannot be decoded."""
+        records = self._unread.heard(saga_id, self._topics.events, self._partition)
+        tracked = self._unread.stand_in(saga_id, self._meanings, now)
+        for record in records:
+            entry = self._reader.entry(record)
+            event = None if entry is None else self._reader.event(entry)
+            if entry is not None and event is not None:
+                with self._attempt("hear", saga_id, tracked):
+                    fold(tracked, self._meanings, entry, event, entry.seconds("ce_time", record.at), record.at)
+        self._touch(saga_id, tracked, now)
+        return tracked
 
     def _hear_pause(self, entry: Entry, at: float, now: float) -> None:
         """A step was paused or resumed: it concerns every saga of the partition that is there, and each once."""
@@ -177,9 +210,13 @@ class TrackerLedger(Memory):
         if self._pauses.mark(tracked, now):
             if tracked.paused:
                 tracked.stalled = None
-            self._open.touch(saga_id, tracked)
-            self._changed.add(saga_id)
-            self._tell_at = min(self._tell_at, now)
+            self._touch(saga_id, tracked, now)
+
+    def _touch(self, saga_id: str, tracked: Tracked, now: float) -> None:
+        """The saga has changed: its status is told at once."""
+        self._open.touch(saga_id, tracked)
+        self._changed.add(saga_id)
+        self._tell_at = min(self._tell_at, now)
 
     def _attempt(self, call: str, saga_id: str, tracked: Tracked) -> Attempt:
         return Attempt(self._faults, call, saga_id, tracked, self._ended)
@@ -202,12 +239,15 @@ class TrackerLedger(Memory):
             edge = self._deadlines.earliest(tracked)
             if edge is None or edge.due > max(record.at, self._now):
                 tracked.stalled = None
+        if tracked.lost:
+            tracked.lost = self._deadlines.lost(tracked)
         self._open.touch(saga_id, tracked)
         self._changed.add(saga_id)
         if tracked.is_closed(self._meanings):
             # Its status is written now, before another saga may begin under the same id.
             self._ended.append(self._status(saga_id, tracked))
             self._open.drop(saga_id)
+            self._unread.drop(saga_id)
             self._closed[saga_id] = record.at
 
     def count(self) -> Counted:
@@ -237,11 +277,16 @@ class TrackerLedger(Memory):
                     said.append(self._status(saga_id, tracked))
                 except Exception as error:
                     self._faults.note("tell", saga_id, error)
-                state[saga_id] = record = encoded(self._faults, saga_id, tracked)
+                record = versioned(encoded(self._faults, saga_id, tracked))
                 self._open.encoded(saga_id, record)
+                unread = self._unread.find(saga_id)
+                if unread is None:
+                    state[saga_id] = record
+                elif unread.heard:
+                    state[saga_id] = unread_record(unread)
             else:
                 closed_at = self._closed.get(saga_id)
-                state[saga_id] = None if closed_at is None else self._encoder.encode(closed_at)
+                state[saga_id] = None if closed_at is None else closed_marker(closed_at)
         self._open.put_away()
         return Snapshot(said, state)
 
@@ -254,14 +299,35 @@ class TrackerLedger(Memory):
             if closed_at < now - CLOSED_RETENTION_SECONDS:
                 del self._closed[saga_id]
                 self._changed.add(saga_id)
+        for saga_id in list(self._unread.untold):
+            self._try_again(saga_id, now)
+        self._unread.tell()
         for name in self._pauses.by_step:
             heapq.heappush(self._mark_at, (max(now, self._pauses.settled_at(name)), name))
         for saga_id in self._open:
             # Whoever was down together with this tracker has a moment to catch up.
             self._check(saga_id, now + GRACE_SECONDS)
 
+    def _try_again(self, saga_id: str, now: float) -> None:
+        """Apply what was heard while a former build could not decode the record, if this one can."""
+        unread = self._unread.find(saga_id)
+        try:
+            found = decoded(unread.raw if unread else b"")
+        except Undecodable:
+            return
+        records = list(self._unread.heard(saga_id, self._topics.events, self._partition))
+        self._unread.drop(saga_id)
+        self._load(saga_id, b"", found)
+        if isinstance(found, Tracked):
+            self._open.touch(saga_id, found)
+        self._changed.add(saga_id)
+        for record in records:
+            self._hear(record, now)
+
     def fire(self, now: float) -> None:
         self._now = now
+        for saga_id in list(islice(self._unread.untold, max(0, MARKED_AT_ONCE - len(self._changed)))):
+            self._stand_in(saga_id, now)
         self._mark_paused(now)
         for _ in range(CHECKED_AT_ONCE):
             if not self._checks or self._checks[0][0] > now:
@@ -273,6 +339,10 @@ class TrackerLedger(Memory):
                     self._look_after(saga_id, tracked, now)
 
     def _look_after(self, saga_id: str, tracked: Tracked, now: float) -> None:
+        lost = self._deadlines.lost(tracked)
+        if lost != tracked.lost:
+            tracked.lost = lost
+            self._touch(saga_id, tracked, now)
         edge = self._deadlines.earliest(tracked)
         if tracked.stalled is not None and self._looks:
             # What holds it up may have changed.
@@ -293,7 +363,7 @@ class TrackerLedger(Memory):
         due = min(self._tell_at, self._checks[0][0] if self._checks else self._tell_at)
         if self._mark_at:
             due = min(due, self._mark_at[0][0])
-        if self._to_mark and not self._changed:
+        if (self._to_mark or self._unread.untold) and not self._changed:
             due = self._now
         return None if due == float("inf") else due
 
@@ -320,9 +390,7 @@ class TrackerLedger(Memory):
             return
         found = found_in_log(tracked, self._graph, edge)
         tracked.stalled = Stalled(edge.step, edge.participant, edge.missing, edge.due, found)
-        self._open.touch(saga_id, tracked)
-        self._changed.add(saga_id)
-        self._tell_at = self._now
+        self._touch(saga_id, tracked, self._now)
         if self._looks:
             self._to_look_at[saga_id] = None
 
@@ -348,43 +416,7 @@ class TrackerLedger(Memory):
             found = all_found(tracked.stalled.participant, encodable(outcome.cause), told)
             if found != tracked.stalled.found:
                 tracked.stalled.found = found
-                self._open.touch(saga_id, tracked)
-                self._changed.add(saga_id)
-                self._tell_at = self._now
-
-    @property
-    def deferrable(self) -> tuple[str, ...]:
-        return ()
-
-    def ignores(self, headers: Headers) -> bool:
-        return False
-
-    def paused(self) -> dict[str, str]:
-        return {}
-
-    def ends_of_steps(self) -> dict[str, int]:
-        return {}
-
-    def pause(self, causes: dict[str, str], ends: dict[str, int]) -> None:
-        return
-
-    def is_held_back(self) -> bool:
-        return False
-
-    def backlog_bytes(self) -> int:
-        return 0
+                self._touch(saga_id, tracked, self._now)
 
     def is_waiting(self) -> bool:
         return bool(self._marks)
-
-    def has_suspects(self) -> bool:
-        return False
-
-    def try_suspects(self, all_of_them: bool, in_turn: bool) -> list[tuple[str, str]]:
-        return []
-
-    def release(self, mark: tuple[str, str]) -> None:
-        return
-
-    def is_suspect(self, mark: tuple[str, str]) -> bool:
-        return False

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from consumers.runtime.graph import Graph, Step
+from consumers.runtime.graph import Graph, Step, Undo
 from schemas.engine import (
     CommandRefused,
     CompensationStuck,
@@ -43,10 +43,11 @@ _SORTS: tuple[tuple[type[Event], Sort], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Sayer:
-    """A step that may say the type, and what it must have heard to say it."""
+    """A step that may say the type, and what it must have heard to say it; `names` are those it has and had."""
 
     step: str
     participant: str
+    names: tuple[str, ...]
     heard: frozenset[str]
     hears_commands: bool
 
@@ -61,7 +62,7 @@ class Hearer:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """One type of event. `undone` pairs each step it takes back with the name of that step's undo."""
+    """One type of event. `undone` pairs each step it takes back with the names that step's undo has and had."""
 
     wire_type: str
     kind: type[Event]
@@ -73,7 +74,7 @@ class Meaning:
     answers: str | None
     sayers: tuple[Sayer, ...]
     hearers: tuple[Hearer, ...]
-    undone: tuple[tuple[str, str], ...]
+    undone: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class Meanings:
@@ -93,11 +94,27 @@ class Meanings:
         # In the order of the flow: name, participant, whether a saga that goes well passes it.
         self.steps = tuple((one.name, one.participant, _is_milestone(one, graph)) for one in graph.steps.values())
         self.milestones = sum(is_milestone for _, _, is_milestone in self.steps)
-        owners: dict[str, list[str]] = {}
+        self.names = frozenset(graph.steps)
+        self._owners: dict[tuple[str, str], frozenset[str]] = {}
         for step in graph.steps.values():
-            for name in {step.name, step.undo.name if step.undo else step.name}:
-                owners.setdefault(name, []).append(step.name)
-        self.owners = {name: tuple(steps) for name, steps in owners.items()}
+            for name in {*names_of(step), *(names_of(step.undo) if step.undo else ())}:
+                named = step.participant, name
+                self._owners[named] = self._owners.get(named, frozenset()) | {step.name}
+        # The first step that claims a former name has it; a name that a step has now leads to that step alone.
+        self.renamed: dict[str, str] = {}
+        for step in graph.steps.values():
+            for name in step.formerly:
+                if name not in self.names:
+                    self.renamed.setdefault(name, step.name)
+
+    def owners_of(self, participant: str, name: str) -> frozenset[str]:
+        """The steps of the participant that have, or once had, this name, or whose compensation has; none elsewhere."""
+        return self._owners.get((participant, name), frozenset())
+
+
+def names_of(owner: Step | Undo) -> tuple[str, ...]:
+    """The name of a step or compensation, and those that it had before."""
+    return (owner.name, *owner.formerly)
 
 
 def _meaning(graph: Graph, wire_type: str, kind: type[Event]) -> Meaning:
@@ -111,7 +128,7 @@ def _meaning(graph: Graph, wire_type: str, kind: type[Event]) -> Meaning:
         waiting_for=kind.waiting_for if issubclass(kind, Question) else "",
         answers=kind.answers.wire_type if kind.answers is not None else None,
         sayers=tuple(
-            Sayer(step.name, step.participant, frozenset(_heard_by(step)), step.hears_commands)
+            Sayer(step.name, step.participant, names_of(step), frozenset(_heard_by(step)), step.hears_commands)
             for step in graph.sayers.get(wire_type, ())
         ),
         hearers=tuple(
@@ -119,7 +136,7 @@ def _meaning(graph: Graph, wire_type: str, kind: type[Event]) -> Meaning:
             for step in graph.hearers.get(wire_type, ())
         ),
         undone=tuple(
-            (step.name, step.undo.name)
+            (step.name, names_of(step.undo))
             for step in graph.steps.values()
             if step.undo and issubclass(kind, CompensatingEvent) and step.undo.fact == kind.undoes.wire_type
         ),

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from itertools import islice
 
-import msgspec
-
-from consumers.tracker.folding import Tracked
+from consumers.tracker.records import decoded
+from consumers.tracker.tracked import Tracked
 
 # A decoded saga is folded at once; an encoded one takes a third of the memory.
 DECODED_SAGAS_MAX = 1_000
@@ -24,7 +23,6 @@ class OpenSagas:
         self._decoded: dict[str, Tracked] = {}
         self._encoded: dict[str, bytes] = {}
         self._changed: set[str] = set()
-        self._decode = msgspec.msgpack.Decoder(Tracked).decode
 
     def __len__(self) -> int:
         """How many are open."""
@@ -45,7 +43,8 @@ class OpenSagas:
         """The saga, or None where none of that id is open. `touch` it after a change."""
         tracked = self._decoded.get(saga_id)
         if tracked is None and saga_id in self._encoded:
-            tracked = self._decode(self._encoded[saga_id])
+            found = decoded(self._encoded[saga_id])
+            tracked = found if isinstance(found, Tracked) else None
         return tracked
 
     def touch(self, saga_id: str, tracked: Tracked) -> None:

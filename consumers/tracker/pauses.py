@@ -9,8 +9,9 @@ import shlex
 import msgspec
 
 from consumers.runtime.graph import Graph
-from consumers.tracker.folding import DELAY_CHARACTERS_MAX, Tracked
 from consumers.tracker.stalling import OWING
+from consumers.tracker.standing import DELAY_CHARACTERS_MAX
+from consumers.tracker.tracked import Tracked
 from schemas.engine import StepPaused, StepResumed
 
 
@@ -28,6 +29,18 @@ class Pauses:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.by_step: dict[str, Pause] = {}
+
+    def load(self, record: bytes | None) -> None:
+        """Take what a former life has noted; a step that was renamed since is paused under its name of now.
+
+        Raises `ValueError` where this build cannot decode the record.
+        """
+        try:
+            by_step = {} if record is None else msgspec.msgpack.decode(record, type=dict[str, Pause])
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+        found = [(self._graph.step_called(pause.participant, name), pause) for name, pause in by_step.items()]
+        self.by_step = {step.name: pause for step, pause in found if step is not None}
 
     def apply_event(self, event: StepPaused | StepResumed, source: str, at: float) -> str | None:
         """Note a pause or its end; returns the step's name, or None where the event changes nothing.

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from consumers.runtime.graph import Graph, Step
 from consumers.runtime.retries import wait_seconds
 from consumers.runtime.steps import Retry
-from consumers.tracker.folding import Tracked, TrackedStep
+from consumers.tracker.tracked import Tracked, TrackedStep
 from schemas.engine import Settled
 
 GRACE_SECONDS = 10.0
@@ -43,6 +43,18 @@ class Deadlines:
             return None
         edges = self._settling(tracked) if tracked.end is not None else self._forward(tracked)
         return min(edges, key=lambda edge: edge.due, default=None)
+
+    def lost(self, tracked: Tracked) -> tuple[str, ...]:
+        """The steps of another build for which the saga waits in vain; nothing while anything else can go on.
+
+        A step that has not spoken may also be one that stays silent. So it counts only where no step of this build
+        owes the saga a fact, and nobody is asked a question.
+        """
+        if tracked.end is not None or tracked.standing or tracked.paused or tracked.question is not None:
+            return ()
+        unknown = [name for name, step in tracked.steps.items() if name not in self._graph.steps]
+        found = tuple(name for name in unknown if tracked.steps[name].state in OWING)
+        return () if found and self._forward(tracked) else found
 
     def _forward(self, tracked: Tracked) -> list[Edge]:
         edges: list[Edge] = []

@@ -9,18 +9,21 @@ from functools import lru_cache
 
 import msgspec
 
-from consumers.tracker.folding import Stalled, Tracked, TrackedStep
 from consumers.tracker.meanings import Meanings
 from consumers.tracker.pauses import resuming
+from consumers.tracker.tracked import Stalled, Tracked, TrackedStep
 from producers.headers import iso_time, traceparent_of
 from producers.records import Headers
-from schemas.status import SagaState
+from schemas.status import FLOW_CHANGED, SagaState
 
 MOMENTS_KEPT = 8_192
 EXPLAINED = frozenset({"delayed", "waiting", "held", "stuck"})
 # The status topic takes a megabyte; headers and the record's own fields need little of it.
 STATUS_BYTES_MAX = 768 * 1024
 NAME_CHARACTERS = 100
+LOST = (
+    f"{FLOW_CHANGED}: this build has no step {{}}; a build that has it, or names it in formerly=, lets the saga go on"
+)
 
 
 class _Step(msgspec.Struct, gc=False, omit_defaults=True):
@@ -69,13 +72,14 @@ class _Status(msgspec.Struct, gc=False):
 
 def state_of(tracked: Tracked, meanings: Meanings) -> SagaState:
     """The saga's state by the contract's words."""
-    if tracked.end is not None and tracked.end in meanings.completions:
-        return "completed"
+    if tracked.end is not None and tracked.is_closed(meanings):
+        # An ended saga is never stuck, whatever was told of it before.
+        return "completed" if tracked.end in meanings.completions else meanings.ends_as.get(tracked.end, "compensated")
     if "stuck" in tracked.standing.values():
         return "stuck"
     if tracked.end is not None:
-        return meanings.ends_as.get(tracked.end, "compensated") if tracked.is_closed(meanings) else "compensating"
-    if tracked.standing or tracked.paused:
+        return "held" if tracked.standing else "compensating"
+    if tracked.standing or tracked.paused or tracked.lost:
         return "held"
     return "waiting" if tracked.question else "running"
 
@@ -121,7 +125,9 @@ class Teller:
             told = {step.name for step in steps}
             # Of steps that are not in this build.
             steps += [
-                _told(name, step.participant, step, None) for name, step in tracked.steps.items() if name not in told
+                _told(name, step.participant, step, None, name in tracked.lost)
+                for name, step in tracked.steps.items()
+                if name not in told
             ]
         state = state_of(tracked, self._meanings)
         progress = 100 if state == "completed" else min(99, 100 * passed // max(1, self._meanings.milestones))
@@ -132,7 +138,7 @@ class Teller:
             progress_percent=progress,
             steps=steps,
             waiting_for=tracked.waiting_for,
-            cause=tracked.cause or _pause_of(steps),
+            cause=tracked.cause or _pause_of(steps) or (LOST.format(", ".join(tracked.lost)) if tracked.lost else None),
             started_at=_known(tracked.started_at),
             updated_at=_known(tracked.updated_at),
             deadline=_moment(tracked.deadline),
@@ -151,11 +157,13 @@ class Teller:
         return self._encode(status)
 
 
-def _told(name: str, participant: str, step: TrackedStep, paused: str | None) -> _Step:
+def _told(name: str, participant: str, step: TrackedStep, paused: str | None, is_lost: bool = False) -> _Step:
     started_at, ended_at = _moment(step.started_at), _moment(step.ended_at)
     told = _Step(name, participant, step.state, step.attempts, started_at, ended_at, step.said, step.item)
     if paused is not None:
         told.state, told.cause, told.freed_by = "held", f"paused: {paused}", resuming(participant, name)
+    elif is_lost:
+        told.state, told.cause = "held", LOST.format(name)
     elif step.state in EXPLAINED:
         told.cause = step.delay
         if step.state in ("delayed", "waiting"):

@@ -13,7 +13,7 @@ from producers.client import Client
 from producers.dead_letters import Kept, dead_letters, note_replayed
 from producers.settings import Settings
 from schemas.engine import EngineCommand, ResolveItem, RetryItem, SkipItem
-from schemas.status import STANDING_STATES, SagaStatus
+from schemas.status import FLOW_CHANGED, STANDING_STATES, SagaStatus, StepStatus
 
 COLUMNS = ("saga_id", "state", "participant", "step", "item", "cause", "freed_by")
 
@@ -22,7 +22,8 @@ COLUMNS = ("saga_id", "state", "participant", "step", "item", "cause", "freed_by
 class StandingItem:
     """One item that a person must free. `step` is the item's own: the undo's name where a compensation is stuck.
 
-    `item` is empty where the whole step is paused: that is freed for every saga at once, and not item by item.
+    `item` is empty where the whole step is paused: that is freed for every saga at once, and not item by item. So it is
+    where only another build lets the saga go on; `freed_by` is empty then too.
     `freed_by` has the command lines that free it, joined by " | ".
     """
 
@@ -37,8 +38,10 @@ class StandingItem:
 
 
 def standing_in(status: SagaStatus) -> list[StandingItem]:
-    """The items of one saga that stand still."""
-    return [
+    """The items of one saga that stand still; where no verb frees it, one without item that tells the cause."""
+    if status.state not in STANDING_STATES:
+        return []
+    found = [
         StandingItem(
             saga_id=status.saga_id,
             saga=status.saga,
@@ -47,19 +50,23 @@ def standing_in(status: SagaStatus) -> list[StandingItem]:
             step=step.name if step.freed_by or not step.item else step.item.partition("/")[0],
             item="" if step.freed_by or not step.item else step.item,
             cause=step.cause or status.cause or "",
-            freed_by=step.freed_by or " | ".join(_verbs(status, step.state, step.item or "")),
+            freed_by=step.freed_by or " | ".join(_verbs(status, step)),
         )
         for step in standing_steps(status)
-        if status.state in STANDING_STATES and (step.item or step.freed_by)
+        if step.item or step.freed_by
     ]
+    cause = status.cause or ""
+    return found or [StandingItem(status.saga_id, status.saga, status.state, "", "", "", cause, "")]
 
 
-def _verbs(status: SagaStatus, state: str, item: str) -> list[str]:
-    named = shlex.join([status.saga_id, "--item", item])
+def _verbs(status: SagaStatus, step: StepStatus) -> list[str]:
+    named = shlex.join([status.saga_id, "--item", step.item or ""])
     verbs = [f"soma stuck retry {named}"]
-    if state == "stuck" and status.outcome is not None:
+    if step.state == "stuck" and status.outcome is not None:
         # It is a compensation, for the saga has ended: what it should undo can be undone by hand, or stay.
         verbs += [f"soma stuck resolve {named} --evidence TEXT", f"soma stuck skip {named} --reason TEXT"]
+    elif step.state == "held" and (step.cause or "").startswith(FLOW_CHANGED):
+        verbs.append(f"soma stuck skip {named} --reason TEXT")
     return verbs
 
 
@@ -128,9 +135,11 @@ def _free(
         status = await status_of(client, chosen(settings, None), saga_id)
         standing = standing_in(status)
         wanted = [one for one in standing if one.item and item in (None, one.item)]
-        paused = [one.freed_by for one in standing if not one.item]
+        paused = [one.freed_by for one in standing if not one.item and one.freed_by]
         if not wanted and paused and item is None:
             raise Invalid(f"{printable(saga_id)} waits at a paused step: `{printable(paused[0])}` lets it go on")
+        if standing and not standing[0].freed_by:
+            raise Invalid(f"{printable(saga_id)} has no item that could be freed: {printable(standing[0].cause)}")
         if not wanted:
             named = f"item {printable(item)} of " if item is not None else ""
             raise Invalid(f"{named}{printable(saga_id)} does not stand still; `soma stuck list` lists what does")

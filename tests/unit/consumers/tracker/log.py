@@ -127,8 +127,8 @@ def stuck(name: str = "release_stock") -> CompensationStuck:
     )
 
 
-def resumed(name: str) -> ItemResumed:
-    return ItemResumed(saga_id=SAGA, participant=STORE, step=name, item=f"{name}/x")
+def resumed(name: str, participant: str = STORE) -> ItemResumed:
+    return ItemResumed(saga_id=SAGA, participant=participant, step=name, item=f"{name}/x")
 
 
 def delayed(name: str, cause: str) -> StepDelayed:

@@ -222,8 +222,9 @@ def test_what_cannot_be_read_changes_no_status(value: bytes | None) -> None:
     assert len(log.statuses) == count
 
 
-def campaign_log() -> Log:
-    log = Log(campaign_graph())
+def campaign_log(empty: Log | None = None) -> Log:
+    """A campaign that waits for its review, in this log or in one of its own."""
+    log = Log(campaign_graph()) if empty is None else empty
     participants = campaign_graph().participants
     body = BRIEF | {"saga_id": SAGA, "participants": participants}
     log.hears(CampaignOpened.model_validate(body), "campaign.review", "start")

@@ -31,7 +31,7 @@ def test_a_held_saga_runs_again_when_it_is_resumed() -> None:
     log = Log()
     log.opens()
     log.hears(failed("ship_parcel", TILL, "hold"), TILL, "x")
-    status = log.hears(resumed("ship_parcel"), DESK, "retry")
+    status = log.hears(resumed("ship_parcel", TILL), DESK, "retry")
     assert status["state"] == "running"
     assert step(status, "ship_parcel")["state"] == "running"
 

@@ -71,6 +71,38 @@ def test_a_step_that_is_stuck_before_any_end_can_only_be_retried(status: MakeSta
     assert item.freed_by == "soma stuck retry one --item draft_content/m1"
 
 
+def test_an_item_whose_flow_has_changed_can_also_be_given_up(status: MakeStatus) -> None:
+    known = status("held", {"draft_content": "held"})
+    known.steps[0].cause = "flow changed: no step of campaign.studio is called draft_content"
+    (item,) = standing_in(known)
+    assert item.freed_by.split(" | ") == [
+        "soma stuck retry one --item draft_content/m1",
+        "soma stuck skip one --item draft_content/m1 --reason TEXT",
+    ]
+
+
+def test_a_saga_that_only_another_build_can_free_is_listed_with_its_cause_and_no_verb(status: MakeStatus) -> None:
+    known = status("held", {"draft_content": "running"}, cause="flow changed: this build has no step x")
+    (item,) = standing_in(known)
+    assert (item.saga_id, item.state, item.cause) == ("one", "held", "flow changed: this build has no step x")
+    assert (item.item, item.freed_by) == ("", "")
+
+
+def test_who_retries_such_a_saga_is_told_the_cause(status: MakeStatus, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = status("held", {"draft_content": "running"}, cause="flow changed: this build has no step x")
+    told: list[str] = []
+
+    def talk(settings: Settings, work: Callable[[Any], Any]) -> int:
+        with pytest.raises(Invalid) as invalid:
+            asyncio.run(work(Recorded(known, "event")))
+        told.extend(invalid.value.lines)
+        return 2
+
+    monkeypatch.setattr(stuck, "talk", talk)
+    assert stuck.stuck_retry(Settings(), "one", None, "", False) == 2
+    assert told == ["one has no item that could be freed: flow changed: this build has no step x"]
+
+
 def test_a_saga_that_moves_has_nothing_to_free(status: MakeStatus) -> None:
     assert standing_in(status("running", {"draft_content": "delayed"})) == []
     assert standing_in(status("compensated", {"draft_content": "held"})) == []
