@@ -34,8 +34,15 @@ HEADERS: Document = {
     "properties": {
         "content-type": {"type": "string", "const": "application/json"},
         "ce_specversion": {"type": "string", "const": "1.0"},
-        "ce_id": {"type": "string", "maxLength": 500},
-        "ce_source": {"type": "string", "description": "The participant that speaks."},
+        "ce_id": {
+            "type": "string",
+            "maxLength": 500,
+            "description": "Names a command together with ce_source. Without it the record's place does.",
+        },
+        "ce_source": {
+            "type": "string",
+            "description": "The publisher of a command; the participant that emits an event.",
+        },
         "ce_type": {"type": "string"},
         "ce_time": {"type": "string", "format": "date-time"},
         "ce_subject": {"type": "string", "description": "The saga's id."},

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from producers.errors import Unreadable
 from producers.headers import NOOP_TYPE, Heard, body_of, read, type_of
+from producers.identity import command_key, fact_id
 from producers.records import Record
 from schemas.dead_letter import DeadLetter
 from schemas.engine import CommandRefused
@@ -18,7 +19,10 @@ from schemas.topics import SagaTopics
 
 @dataclass(frozen=True)
 class Published:
-    """A command that Kafka has taken, and from where on its answer may stand in the topics of answers."""
+    """A command that Kafka has taken, and from where on its answer may stand in the topics of answers.
+
+    Its id tells its answer from others; where its `source` is known, also from those to other sources' commands.
+    """
 
     saga: str
     saga_id: str
@@ -27,6 +31,20 @@ class Published:
     partition: int
     offset: int
     answers_from: Mapping[str, int]
+    source: str | None = None
+
+    def names_item(self, item: str) -> bool:
+        """Whether this is the item of the command, `<step>/<the command's key>`; of a former build, by its id alone."""
+        return item.partition("/")[2] in self._keys()
+
+    def caused(self, event: Heard) -> bool:
+        """Whether the event says so, and its id does not show that another source's command of this id did."""
+        if event.causation != self.id or self.source is None:
+            return event.causation == self.id
+        return event.id in {fact_id(self.saga_id, event.type, event.source, key) for key in self._keys()}
+
+    def _keys(self) -> set[str]:
+        return {self.id} if self.source is None else {self.id, command_key(self.id, self.source)}
 
 
 @dataclass(frozen=True)
@@ -81,7 +99,7 @@ def answer_in(record: Record, published: Published) -> Answer | None:
     if record.topic == SagaTopics.of(published.saga).dead:
         return _dead_answer(letter_in(record), published)
     fact = fact_in(record, published.saga_id)
-    if fact is None or fact[0].causation != published.id:
+    if fact is None or not published.caused(fact[0]):
         return None
     heard, body = fact
     refused = heard.type == CommandRefused.type_in(published.saga)
@@ -98,7 +116,7 @@ def _dead_answer(letter: DeadLetter | None, published: Published) -> Answer | No
         # A batch that cannot be unpacked has one letter for all of its offsets.
         and (stood.offset if stood.first_offset is None else stood.first_offset) <= published.offset <= stood.offset
     )
-    # A command whose step failed is named by its item, `<step>/<the command's id>`.
-    if not is_ours and (letter.item is None or letter.item.partition("/")[2] != published.id):
+    # A command whose step failed is named by its item.
+    if not is_ours and not published.names_item(letter.item or ""):
         return None
     return Answer("dead", letter.type or "", letter.reason, letter.model_dump(mode="json"))

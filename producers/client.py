@@ -97,7 +97,7 @@ class Client:
         if message_id is None:
             starts = await self._ends({TopicPartition(topic, partition) for topic in starts})
         offset = await self.append(topics.commands, partition, key, value, headers)
-        return Published(saga, saga_id, identity, topics.commands, partition, offset, starts)
+        return Published(saga, saga_id, identity, topics.commands, partition, offset, starts, self.source)
 
     async def answer_to(self, published: Published) -> Answer:
         """Wait until the command is answered; for ever, unless the caller sets a timeout."""

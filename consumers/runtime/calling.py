@@ -146,7 +146,7 @@ class Caller:
             arguments[parameter] = LeasedPort(self._ports[kind], work.lease)
         if signature.call is not None:
             arguments[signature.call] = Call(
-                key=idempotency_key(journal.saga_id, key_step, item.message.id),
+                key=idempotency_key(journal.saga_id, key_step, item.message.key),
                 saga_id=journal.saga_id,
                 message_id=item.message.id,
                 tenant=journal.tenant,

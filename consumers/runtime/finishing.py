@@ -12,7 +12,7 @@ import msgspec
 
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.hearing import drop, settle
-from consumers.runtime.journal import Done, Fact, Item, Journal, fact_id
+from consumers.runtime.journal import Done, Fact, Item, Journal
 from consumers.runtime.quarantine import frees, is_quarantined
 from consumers.runtime.retries import wait_seconds
 from consumers.runtime.unfit import changed, owner_of, stand
@@ -27,6 +27,7 @@ from consumers.runtime.utterances import (
 )
 from consumers.runtime.view import View
 from producers.headers import iso_time
+from producers.identity import fact_id
 from schemas.engine import Policy
 from schemas.message import Event
 
@@ -126,11 +127,12 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
     del journal.items[item.id]
     if item.command:
         note_answered(journal, item, now)
-    causation = item.message.id
+    causation, cause = item.message.id, item.message.key
     if item.undoes:
         undone = journal.done.pop()
         journal.undone += 1
-        causation = undone.fact.id if undone.fact else undone.message.id
+        caused_by = undone.fact or undone.message
+        causation, cause = caused_by.id, caused_by.key
     step = view.steps.get(item.step)
     if outcome.event is None:
         if not item.undoes and step is not None and step.undo is not None:
@@ -138,7 +140,7 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
         return [command_refused(journal, item, "it leads to nothing now")] if item.command else []
     event = outcome.event
     wire_type = event.wire_type or wire_type_of(event, view.graph.saga)
-    said_id = fact_id(journal.saga_id, wire_type, view.participant, causation)
+    said_id = fact_id(journal.saga_id, wire_type, view.participant, cause)
     utterance = Utterance(event, causation, item.attempt, item.started_at, None, outcome.body, said_id)
     if not item.undoes and step is not None and step.undo is not None:
         if step.undo.fact == wire_type:
@@ -178,8 +180,20 @@ def delayed_by(journal: Journal, view: View, item: Item, down: Blocked, now: flo
 def note_answered(journal: Journal, item: Item, now: float) -> None:
     """The command is answered; published again, it gets no other answer."""
     journal.answered_at = now
-    journal.answered.append(item.message.id)
+    journal.answered.append(item.message.key)
     del journal.answered[:-ANSWERED_MAX]
+
+
+def is_repeated(journal: Journal, item: Item) -> bool:
+    """Whether the command was heard before: it waits, or is answered.
+
+    One that a former build remembers by its id alone counts as heard, whatever its source is.
+    """
+    message = item.message
+    if item.id in journal.items or message.key in journal.answered or message.id in journal.answered_ids:
+        return True
+    former = journal.items.get(f"{item.step}/{message.id}")
+    return former is not None and former.message.source == message.source
 
 
 def _give_up(journal: Journal, view: View, item: Item, owner: Step | Undo, broke: Broke, now: float) -> list[Utterance]:

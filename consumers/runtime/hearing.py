@@ -216,7 +216,7 @@ def _undo_next(journal: Journal, view: View, at: float) -> list[Utterance]:
             return [_not_deployed(journal, view, last, at)]
         owed = (step.undo.waits_for & set(journal.participants)) - set(journal.settled)
         if not owed:
-            item_id = f"{step.undo.name}/{last.message.id}"
+            item_id = f"{step.undo.name}/{last.message.key}"
             item = Item(item_id, step.undo.name, last.message, budget=step.undo.retry.attempts, undoes=last.item)
             if last.unknown_until > at:
                 item.state, item.due = "delayed", last.unknown_until
@@ -230,7 +230,7 @@ def _undo_next(journal: Journal, view: View, at: float) -> list[Utterance]:
 
 def _not_deployed(journal: Journal, view: View, done: Done, at: float) -> Utterance:
     cause = changed(f"no compensation of {done.step} is deployed")
-    item_id = f"{done.step}/undo/{done.message.id}"
+    item_id = f"{done.step}/undo/{done.message.key}"
     item = Item(item_id, done.step, done.message, state="stuck", undoes=done.item, cause=cause, held_from="ready")
     journal.items[item.id] = item
     return compensation_stuck(journal, view, item, cause, at)

@@ -9,6 +9,7 @@ from consumers.runtime.journal import Fact, Journal
 from consumers.runtime.view import View
 from producers.errors import Unreadable
 from producers.headers import COMMAND_BYTES_MAX, HEARD_BYTES_MAX, ID_CHARACTERS_MAX, Heard, body_of, read
+from producers.identity import command_key
 from producers.records import Outgoing, Record, partition_of
 from schemas.message import Message
 
@@ -67,7 +68,10 @@ def event_in(view: View, record: Record, tenant: str) -> Decoded | None:
 def command_in(view: View, record: Record, heard: Heard) -> Decoded:
     """Decode a command; `Unreadable` for what is none."""
     message, body = validated(known_command(view, heard), heard)
-    return Decoded(heard, message, fact_of(heard, body, record.at))
+    key = command_key(heard.id, heard.source)
+    identity = "" if key == heard.id else key
+    fact = Fact(heard.type, heard.id, heard.source, body, record.at, heard.causation, identity)
+    return Decoded(heard, message, fact)
 
 
 def of_bearable_size(heard: Heard) -> None:

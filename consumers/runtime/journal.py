@@ -5,10 +5,11 @@ stand one by one in `hearing.py` (what a message changes) and `finishing.py` (wh
 has the memory itself. Nothing in it can refer back to what holds it, so the collector of cycles need not look (`gc`).
 """
 
-from hashlib import blake2b
 from typing import Literal
 
 import msgspec
+
+from producers.identity import digest
 
 ItemState = Literal["joining", "ready", "running", "waiting", "delayed", "held", "stuck"]
 
@@ -17,7 +18,11 @@ JOURNAL_VERSION = 1
 
 
 class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A message as it stood in the log; `at` is the broker's timestamp in seconds."""
+    """A message as it stood in the log; `at` is the broker's timestamp in seconds.
+
+    `identity` is that of a command, where it is more than its id. Builds before it told commands apart by their ids:
+    what they have begun keeps its names and its idempotency keys.
+    """
 
     type: str
     id: str
@@ -25,6 +30,12 @@ class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     body: bytes
     at: float
     causation: str = ""
+    identity: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells it from every other message of its saga."""
+        return self.identity or self.id
 
 
 class Item(msgspec.Struct, omit_defaults=True, gc=False):
@@ -123,7 +134,9 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
     items: dict[str, Item] = msgspec.field(default_factory=dict)
     seen: list[str] = msgspec.field(default_factory=list)
     done: list[Done] = msgspec.field(default_factory=list)
-    answered: list[str] = msgspec.field(default_factory=list)
+    # The commands that are answered, by their keys; and by their ids, from a build that knew no more of them.
+    answered: list[str] = msgspec.field(default_factory=list, name="answered_commands")
+    answered_ids: list[str] = msgspec.field(default_factory=list, name="answered")
     awaiting: list[str] = msgspec.field(default_factory=list)
     standing: dict[str, Standing] = msgspec.field(default_factory=dict)
     end: End | None = None
@@ -162,7 +175,8 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
 
     def is_void(self) -> bool:
         """Whether nothing was heard yet that is worth remembering."""
-        return not (self.participants or self.items or self.awaiting or self.answered) and self.closed_at is None
+        kept = self.participants or self.items or self.awaiting or self.answered or self.answered_ids
+        return not kept and self.closed_at is None
 
     def ended_at(self) -> float | None:
         """When the last thing happened to a saga with which nothing more can happen, or None while something can.
@@ -198,15 +212,6 @@ def dues_of(journal: Journal) -> dict[str, float]:
     return {item.id: item.due for item in journal.items.values() if item.due is not None}
 
 
-def fact_id(saga_id: str, wire_type: str, source: str, causation: str) -> str:
-    """The id of what is said: the same in every life of the speaker, so that saying it twice would show."""
-    return _digest(saga_id, wire_type, source, causation)
-
-
-def idempotency_key(saga_id: str, step: str, message_id: str, round_number: int = 1) -> str:
+def idempotency_key(saga_id: str, step: str, message_key: str, round_number: int = 1) -> str:
     """The key a step and its undo hand to the outside world: the same on every attempt."""
-    return _digest(saga_id, step, str(round_number), message_id)
-
-
-def _digest(*parts: str) -> str:
-    return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+    return digest(saga_id, step, str(round_number), message_key)

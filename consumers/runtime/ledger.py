@@ -19,6 +19,7 @@ from consumers.runtime.finishing import (
     delayed_by,
     finish,
     is_due,
+    is_repeated,
     needs_barrier,
     note_answered,
     startable,
@@ -269,10 +270,10 @@ class Ledger(Memory):
         journal = self._journal_for(heard, now)
         step = next(iter(self.view.hearers.get(heard.type, ())), None)
         name = step.name if step else heard.type
-        item = Item(f"{name}/{heard.id}", name, fact, command=True)
+        item = Item(f"{name}/{fact.key}", name, fact, command=True)
         item.suspect = ending == "crashed"
         item.budget = step.retry.attempts if step else 1
-        if heard.id in journal.answered or item.id in journal.items:
+        if is_repeated(journal, item):
             return
         with self._attempt("hear", journal) as attempt:
             full = full_of_commands(journal, fact, self._kept.sizes)
@@ -283,7 +284,7 @@ class Ledger(Memory):
                 self._barriers.waive((heard.saga_id, item.id))
             if not full:
                 journal.items[item.id] = item
-                self._decoded[heard.id] = message
+                self._decoded[fact.key] = message
                 self._kept.sizes.add(heard.saga_id, bytes_once(fact))
             self._follow(journal, [command_refused(journal, item, full)] if full else (), now)
         if attempt.error is not None:
@@ -428,7 +429,7 @@ class Ledger(Memory):
             self._finish(journal, item, outcome, now)
         elif owner is not None:
             room.enter(owner)
-            works.append(Work(journal, item, owner, self._decoded.get(item.message.id)))
+            works.append(Work(journal, item, owner, self._decoded.get(item.message.key)))
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
         """Note how a running item ended; an item dropped meanwhile is ignored."""

@@ -94,7 +94,11 @@ def full_of_commands(journal: Journal, fact: Fact, sizes: Sizes) -> str:
 def bytes_once(fact: Fact) -> int:
     """What a message takes in a journal, kept once."""
     # A character has four bytes at most.
-    return FACT_BYTES + len(fact.body) + 4 * (2 * len(fact.id) + len(fact.source) + len(fact.causation))
+    return (
+        FACT_BYTES
+        + len(fact.body)
+        + 4 * (2 * (len(fact.id) + len(fact.identity)) + len(fact.source) + len(fact.causation))
+    )
 
 
 def _too_large(journal: Journal, sizes: Sizes) -> str:

@@ -7,12 +7,13 @@ from pydantic_core import PydanticSerializationError
 from consumers.runtime import dead_letters
 from consumers.runtime.dead_letters import ERROR_CHARACTERS_MAX
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Unfit
-from consumers.runtime.journal import Item, Journal, fact_id
+from consumers.runtime.journal import Item, Journal
 from consumers.runtime.limits import CAUSE_CHARACTERS_IN_FULL, FULL_BYTES_MAX, JOURNAL_BYTES_MAX, Sizes, keeps_fact
 from consumers.runtime.quarantine import CAUSE_CHARACTERS_MAX, encodable
 from consumers.runtime.utterances import Utterance, wire_type_of
 from consumers.runtime.view import View
 from producers.headers import SPAN_CHARACTERS, headers_for, traceparent_of
+from producers.identity import fact_id
 from producers.records import Outgoing
 from schemas.message import Event
 
@@ -66,7 +67,8 @@ def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance,
         graph = view.graph
         event = event.model_copy(update={"participants": graph.participants, "graph": graph.fingerprint})
         body = b""
-    message_id = utterance.id or fact_id(journal.saga_id, wire_type, view.participant, utterance.causation)
+    cause = utterance.cause or utterance.causation
+    message_id = utterance.id or fact_id(journal.saga_id, wire_type, view.participant, cause)
     headers = headers_for(
         wire_type=wire_type,
         message_id=message_id,

@@ -27,6 +27,7 @@ BY_FLOW = "flow/"
 class Utterance(msgspec.Struct, frozen=True):
     """One event to be said about a saga.
 
+    `cause` is what its id follows from, where that is not the `causation` it names: ids of commands may be equal.
     `fatal` is the failure that also goes to the dead letters; `body` and `id` are those of the event, where they are
     known already.
     """
@@ -38,6 +39,7 @@ class Utterance(msgspec.Struct, frozen=True):
     fatal: "Failure | None" = None
     body: bytes = b""
     id: str = ""
+    cause: str = ""
 
 
 def wire_type_of(event: Event, saga: str) -> str:
@@ -133,4 +135,4 @@ def step_paused(journal: Journal, view: View, item: Item, step: str, cause: str)
 def command_refused(journal: Journal, item: Item, reason: str) -> Utterance:
     """The command led to nothing."""
     event = CommandRefused(saga_id=journal.saga_id, command_id=item.message.id, reason=reason)
-    return Utterance(event, item.message.id, item.attempt, item.started_at)
+    return Utterance(event, item.message.id, item.attempt, item.started_at, cause=item.message.key)

@@ -4,6 +4,7 @@ import base64
 
 from deploy.cli.outcomes import Outcome
 from producers.client import Client
+from producers.errors import Unreadable
 from producers.headers import STRUCTURED, read
 from producers.records import Record
 from schemas.dead_letter import DeadLetter
@@ -33,6 +34,14 @@ def told_by(letter: DeadLetter) -> Record | None:
     key = None if letter.saga_id is None else letter.saga_id.encode()
     headers = tuple((name, text.encode()) for name, text in letter.headers.items())
     return Record(origin.topic, origin.partition, origin.offset, letter.at.timestamp(), key, value, headers)
+
+
+def source_of(record: Record) -> str | None:
+    """The source that is the other half of a command's identity; None for a record that is no command. PURE."""
+    try:
+        return read(record, "").source
+    except Unreadable:
+        return None
 
 
 def identity_of(record: Record) -> str | Outcome:

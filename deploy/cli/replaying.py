@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 from consumers.runtime.graph import Graph
 from consumers.runtime.rehearsal import EVENTS_STAY
-from deploy.cli.originals import identity_of, original_of
+from deploy.cli.originals import identity_of, original_of, source_of
 from deploy.cli.outcomes import Expected, Outcome, outcome_of
 from deploy.cli.talking import ANSWER_WITHIN_SECONDS, ended
 from producers.answers import Answer, Published
@@ -78,7 +78,14 @@ class Replayer:
         offset = await self._client.append(record.topic, partition, record.key, record.value, headers)
         starts = dict.fromkeys((topics.events, topics.dead), 0)
         published = Published(
-            topics.commands.partition(".")[0], saga_id, identity, record.topic, partition, offset, starts
+            topics.commands.partition(".")[0],
+            saga_id,
+            identity,
+            record.topic,
+            partition,
+            offset,
+            starts,
+            source_of(record),
         )
         return await self._followed(kept, expected, published)
 

@@ -5,7 +5,8 @@ FROM messages
 WHERE channel = 'events' AND type NOT IN ('', 'soma.noop') AND valid_json;
 
 CREATE OR REPLACE VIEW commands AS
-SELECT saga, saga_id, type, id, occurred_at, tenant, correlation_id, causation_id, traceparent, body, _topic, _partition, _offset
+SELECT saga, saga_id, type, id, occurred_at, tenant, correlation_id, causation_id, traceparent, body, _topic, _partition, _offset,
+       source
 FROM messages
 WHERE channel = 'commands' AND type != 'soma.noop';
 

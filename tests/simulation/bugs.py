@@ -151,7 +151,7 @@ BUGS = (
     Bug(
         "answered commands are forgotten",
         f"{RUNTIME}/finishing.py",
-        "    journal.answered.append(item.message.id)\n",
+        "    journal.answered.append(item.message.key)\n",
         "    pass\n",
     ),
 )
