@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from functools import partial
 
 from aiokafka import TopicPartition
@@ -35,6 +34,7 @@ from consumers.runtime.reader import Reader
 from consumers.runtime.subscriber import register
 from consumers.runtime.view import View, view_of
 from consumers.topic_rules import Drift
+from consumers.topic_watch import TopicWatch
 from consumers.topics import TopicsDiffer, apply, plan
 from consumers.tracker.figures import SagaFigures
 from consumers.tracker.holding import HeldPartitions
@@ -99,16 +99,6 @@ def join_unread(unread: Mapping[str, Sequence[TopicPartition]], groups: Iterable
             place = {"participant": group.role.name, "partitions": words_for(missing)}
             log.warning("worker.partitions.unread", extra=place)
             group.join_again()
-
-
-def refuse_dangerous(drift: Iterable[Drift]) -> None:
-    """Log each setting that differs; raise `TopicsDiffer`, which names those with which records are lost."""
-    every = list(drift)
-    for one in every:
-        if not one.is_dangerous:
-            log.warning("worker.topic.differs", extra=asdict(one))
-    if dangerous := [one for one in every if one.is_dangerous]:
-        raise TopicsDiffer("\n".join(map(str, dangerous)))
 
 
 async def cancelled(task: asyncio.Task[None]) -> None:
@@ -177,6 +167,8 @@ class Worker:
         inputs = {topic for role in self._roles for topic in (role.topics.commands, role.topics.events)}
         self._held = HeldPartitions(partial(look_for_open_transactions, settings, inputs), time.time)
         self.registry.register(self._held)
+        self._topic_watch = TopicWatch(self._drift)
+        self.registry.register(self._topic_watch)
 
     @property
     def participants(self) -> list[str]:
@@ -213,6 +205,8 @@ class Worker:
             life.push_async_callback(cancelled, watching)
             life.push_async_callback(self._held.stop)
             await self._held.start()
+            watching_topics = asyncio.create_task(self._topic_watch.watch(), name="topic settings")
+            life.push_async_callback(cancelled, watching_topics)
             self._life = life.pop_all()
 
     async def _watch_coverage(self) -> None:
@@ -250,15 +244,20 @@ class Worker:
             await asyncio.wait([watching])
 
     async def _look_at_topics(self) -> None:
-        """Raise `TopicsDiffer` for what is dangerous in the topics that it reads and writes; log what else differs."""
+        """Log what differs in the topics that it reads and writes; raise `TopicsDiffer` for what is dangerous of it."""
         try:
-            found = await plan(self._settings, self._kinds)
+            found = await self._drift()
         except AccessDenied as denied:
             # What a topic is like is looked at from outside: carrying sagas takes no such right.
             log.warning("worker.topics.unknown", extra={"cause": str(denied)})
             return
+        self._topic_watch.note(found)
+        if dangerous := [one for one in found if one.is_dangerous]:
+            raise TopicsDiffer("\n".join(map(str, dangerous)))
+
+    async def _drift(self) -> list[Drift]:
         ours = rights_of(self._roles)
-        refuse_dangerous(one for one in found.drift if one.topic in ours)
+        return [one for one in (await plan(self._settings, self._kinds)).drift if one.topic in ours]
 
     def _causes(self) -> list[str]:
         causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]

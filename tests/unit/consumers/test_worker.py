@@ -16,6 +16,7 @@ from consumers.runtime.memory import Work
 from consumers.runtime.metrics import ItemFigures
 from consumers.runtime.participant import ParticipantGroup, Role
 from consumers.topic_rules import Drift
+from consumers.topic_watch import TopicWatch
 from consumers.topics import Plan, TopicsDiffer
 from consumers.worker import Worker, join_unread, roles
 from producers.errors import AccessDenied
@@ -147,6 +148,10 @@ def drift(setting: str, is_dangerous: bool, topic: str = "relay.events") -> Drif
     return Drift(topic, setting, "found", "wanted", "the danger", is_dangerous, value="wanted")
 
 
+def differing(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    return [vars(record) for record in caplog.records if record.msg == "worker.topic.differs"]
+
+
 async def test_a_worker_starts_on_what_is_not_dangerous_and_on_what_is_not_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,17 +163,45 @@ async def test_a_worker_starts_on_what_is_not_dangerous_and_on_what_is_not_its_o
     monkeypatch.setattr("consumers.worker.plan", planned)
     worker = Worker(Settings(home=tmp_path), sagas())
     await worker._look_at_topics()
-    (line,) = [record for record in caplog.records if record.msg == "worker.topic.differs"]
-    assert (line.__dict__["topic"], line.__dict__["setting"], line.__dict__["danger"]) == (
-        "relay.events",
-        "segment.ms",
-        "the danger",
-    )
+    await worker._look_at_topics()
+    (line,) = differing(caplog)
+    assert (line["topic"], line["setting"], line["danger"]) == ("relay.events", "segment.ms", "the danger")
     found.append(drift("cleanup.policy", True))
     with pytest.raises(TopicsDiffer) as refused:
         await worker._look_at_topics()
     told = "relay.events: cleanup.policy is found, not wanted: DANGER: the danger; `soma topics apply` sets it"
     assert str(refused.value) == told
+
+
+async def test_a_change_under_a_running_worker_is_told_once_and_stands_in_a_metric_until_it_is_mended(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = 0
+    answers: list[list[Drift]] = [[drift("segment.ms", False)], [drift("cleanup.policy", True)]]
+
+    async def look() -> list[Drift]:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise ConnectionError("no broker answers")
+        return answers[0] if looks < 4 else answers[1] if looks < 6 else []
+
+    monkeypatch.setattr("consumers.topic_watch.LOOK_EVERY_SECONDS", 0.0)
+    watch = TopicWatch(look)
+    watching = asyncio.create_task(watch.watch())
+    metrics: set[tuple[str, str]] = set()
+    while looks < 8:
+        (gauge,) = watch.collect()
+        metrics |= {(sample.labels["setting"], sample.labels["dangerous"]) for sample in gauge.samples}
+        await asyncio.sleep(0)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert [(line["setting"], line["levelname"]) for line in differing(caplog)] == [
+        ("segment.ms", "WARNING"),
+        ("cleanup.policy", "ERROR"),
+    ]
+    assert metrics == {("segment.ms", "false"), ("cleanup.policy", "true")}
+    assert not next(iter(watch.collect())).samples
 
 
 async def test_a_worker_that_may_not_look_at_topics_says_so_and_starts(
