@@ -12,12 +12,13 @@ import msgspec
 from consumers.runtime.flow_changes import Change, is_readable
 from consumers.runtime.former_life import Ending
 from consumers.runtime.hearing import drop, hear
-from consumers.runtime.journal import Fact, Hold, Item, Journal, fact_id
+from consumers.runtime.journal import Fact, Hold, Item, Journal
 from consumers.runtime.quarantine import QUARANTINE
 from consumers.runtime.stored_flows import StoredFlows
 from consumers.runtime.unfit import changed, go_on, missing, obstacle, owner_of, stand
 from consumers.runtime.utterances import BY_FLOW, Utterance, held_by_flow, resumed_by_flow
 from consumers.runtime.view import View
+from producers.identity import fact_id
 from schemas.engine import ItemResumed, ItemSkipped
 from schemas.message import PARTICIPANTS_MAX
 

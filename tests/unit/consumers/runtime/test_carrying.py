@@ -8,8 +8,8 @@ import pytest
 from consumers.runtime.finishing import Broke, Waits
 from consumers.runtime.flow_record import FLOW_PREFIX
 from consumers.runtime.graph import Graph
-from consumers.runtime.journal import fact_id
 from producers.headers import headers_for
+from producers.identity import fact_id
 from schemas.engine import EngineCommand, ItemResumed, ItemSkipped, RetryItem, SkipItem, StepFailed
 from schemas.message import Event, Message
 from tests.unit.consumers.runtime import small_saga as order
