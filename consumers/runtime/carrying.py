@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from consumers.runtime.flow_changes import Change, is_readable
+from consumers.runtime.flow_record import FLOW
 from consumers.runtime.former_life import Ending
 from consumers.runtime.hearing import drop, hear
 from consumers.runtime.journal import Fact, Hold, Item, Journal
@@ -22,8 +23,6 @@ from producers.identity import fact_id
 from schemas.engine import ItemResumed, ItemSkipped
 from schemas.message import PARTICIPANTS_MAX
 
-# Told as the step of a saga that is held as a whole; no function of a flow is likely to have this name.
-HELD_SAGA = "flow"
 SENTENCES_MAX = 3
 # What is taken for the timeout of a step of which no record tells.
 UNKNOWN_TIMEOUT_SECONDS = 3_600.0
@@ -43,7 +42,7 @@ class Carrier:
         self._view = view
         self.stored = StoredFlows(view)
         self._carried: set[str] = set()
-        self.item_id = f"{HELD_SAGA}/{view.participant}"
+        self.item_id = f"{FLOW}/{view.participant}"
 
     def must_look_at(self, journal: Journal) -> bool:
         """Whether the journal, just loaded, was written by another build in a way that may concern it."""
@@ -59,9 +58,10 @@ class Carrier:
         comparison = self.stored.comparison(journal.flow)
         return comparison is not None and bool(comparison.hindering(journal))
 
-    def loaded(self) -> None:
-        """All journals are loaded."""
-        self.stored.keep_only(self._carried)
+    def loaded(self, all_are_read: bool) -> None:
+        """All journals are loaded; where one is unread, it is not known with which flow it was carried."""
+        if all_are_read:
+            self.stored.keep_only(self._carried)
         self._carried = set()
 
     def carry(self, journal: Journal, ending: Ending, at: float) -> list[Utterance]:
@@ -114,9 +114,7 @@ class Carrier:
         What others write among the events holds no saga. The saga is open after its opening.
         """
         view = self._view
-        if fact.source not in journal.participants and fact.source not in view.graph.participants:
-            return False
-        if fact.id != fact_id(journal.saga_id, fact.type, fact.source, fact.causation):
+        if not self.is_of_flow(journal.saga_id, fact, journal.participants):
             return False
         if fact.type in view.openings and not journal.participants and journal.closed_at is None:
             return self._begin(journal, fact)
@@ -126,6 +124,19 @@ class Carrier:
             return True
         then = self.stored.flow(journal.flow)
         return then is not None and (fact.type in then.messages or fact.type in then.ends)
+
+    def is_of_flow(self, saga_id: str, fact: Fact, participants: tuple[str, ...] = ()) -> bool:
+        """Whether it bears the name and the id that a participant gives to what it says."""
+        if fact.source not in participants and fact.source not in self._view.graph.participants:
+            return False
+        return fact.id == fact_id(saga_id, fact.type, fact.source, fact.causation)
+
+    def apply(self, journal: Journal, fact: Fact) -> list[Utterance]:
+        """Apply an event that was kept aside while the journal could not be read."""
+        kinds = self._view.graph.schema.messages
+        if is_readable(fact, kinds):
+            return hear(journal, self._view, fact, kinds[fact.type].model_validate_json(fact.body))
+        return self.park(journal, fact, "its type has changed") if self.concerns(journal, fact) else []
 
     def _begin(self, journal: Journal, fact: Fact) -> bool:
         """Note what an opening says of itself, whatever else it has; whether this participant takes part."""
@@ -165,13 +176,13 @@ class Carrier:
         former = journal.hold
         attempt = former.attempt + 1 if former is not None else 1
         journal.hold = Hold(cause, former.parked if former is not None else (), attempt)
-        return held_by_flow(journal, self._view, HELD_SAGA, self.item_id, cause, attempt, at)
+        return held_by_flow(journal, self._view, FLOW, self.item_id, cause, attempt, at)
 
     def _let_go(self, journal: Journal, at: float, told: bool = True) -> list[Utterance]:
         """Apply what was parked, in order."""
         assert journal.hold is not None
         parked, journal.hold = journal.hold.parked, None
-        said = [resumed_by_flow(journal, self._view, HELD_SAGA, self.item_id, at)] if told else []
+        said = [resumed_by_flow(journal, self._view, FLOW, self.item_id, at)] if told else []
         kinds = self._view.graph.schema.messages
         for fact in parked:
             if not is_readable(fact, kinds):

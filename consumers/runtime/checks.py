@@ -29,8 +29,10 @@ Check = Callable[[Graph], Iterator[Mistake]]
 CHECKS: tuple[Check, ...] = (
     naming.participants,
     naming.former_names,
+    naming.engine_names,
     schemas.types,
     schemas.classes,
+    schemas.field_names,
     schemas.engine_types,
     schemas.compensating_events,
     schemas.final_states,

@@ -17,7 +17,7 @@ The rules, for one participant. "Not begun" is a step that has no item of the sa
 | `type` | a message type is gone | held if an unfinished item or an outcome to undo has one |
 | `undo` | a step has no compensation any more | goes on; if it fails, the compensation stands stuck |
 | `undone` | the compensation undoes another event | held if the former event is to be undone |
-| `participant` | a participant is gone, or was renamed | held at the door |
+| `participant` | a participant is gone, or was renamed | held at the door; after a failing end see `gone` |
 
 What is held goes on by itself with a build in which the change is gone, or answered by `formerly`.
 
@@ -110,8 +110,6 @@ class Comparison:
             case "undone":
                 facts = [done.fact for done in journal.done if done.step in change.names]
                 return any(fact is not None and fact.type == change.type for fact in facts)
-            case "participant":
-                return change.step in journal.participants and change.step not in journal.settled
         return False
 
     def _has_missed(self, change: Change, journal: Journal) -> bool:
@@ -146,7 +144,7 @@ def differences(then: FlowRecord, now: FlowRecord) -> list[Change]:
     for wire_type, message in then.messages.items():
         found += _of_type(wire_type, message, now)
     found += [
-        Change("participant", f"no participant is called {name}", step=name)
+        Change("participant", f"no participant is called {name}, and sagas that have it need it to the end", step=name)
         for name in then.participants
         if then.is_door and name not in now.participants
     ]

@@ -14,6 +14,8 @@ from consumers.runtime.graph import Graph, Step, Undo
 from schemas.message import Command, Completion, FailingEnd
 
 FLOW_PREFIX = "flow/"
+# Told as the step of a saga that a changed flow holds as a whole in a participant.
+FLOW = "flow"
 FLOW_RECORD_VERSION = 1
 
 

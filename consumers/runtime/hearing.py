@@ -9,6 +9,7 @@
 """
 
 from consumers.runtime import gone
+from consumers.runtime.flow_record import FLOW
 from consumers.runtime.graph import Step
 from consumers.runtime.journal import Done, End, Fact, Item, Journal, Standing
 from consumers.runtime.quarantine import QUARANTINE
@@ -96,7 +97,7 @@ def _open(journal: Journal, view: View, fact: Fact, opened: Message) -> None:
 
 
 def _stand(journal: Journal, named: StepFailed | CompensationStuck, forward: bool) -> None:
-    if forward and journal.end is not None and named.step != QUARANTINE:
+    if forward and journal.end is not None and named.step not in (QUARANTINE, FLOW):
         # The end has given it up: its participant had not heard of it yet.
         return
     if named.participant in journal.participants and len(journal.standing) < STANDING_MAX:

@@ -13,8 +13,8 @@ from producers.identity import digest
 
 ItemState = Literal["joining", "ready", "running", "waiting", "delayed", "held", "stuck"]
 
-# The version of the state records that this build writes. A record of a later one is not decoded.
-JOURNAL_VERSION = 1
+# The latest version of a state record that this build can read. A record without a version is of the first one.
+JOURNAL_VERSION_MAX = 1
 
 
 class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -147,7 +147,7 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
     closed_at: float | None = None
     flow: str = ""
     hold: Hold | None = None
-    version: int = JOURNAL_VERSION
+    version: int = 1
 
     @property
     def is_open(self) -> bool:
@@ -197,14 +197,38 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
         self.items = {item.id: item for item in self.items.values() if item.command}
 
 
+class JournalUnreadable(ValueError):
+    """The state record is none that this build can read."""
+
+
+class VersionOnly(msgspec.Struct):
+    """A state record of which only the version is looked at."""
+
+    version: int = 1
+
+
 def decoded(encoded: bytes) -> Journal:
-    """Return the journal in a state record. Raises `msgspec.MsgspecError` where this build cannot read it."""
-    journal = msgspec.msgpack.decode(encoded, type=Journal)
+    """Return the journal in a state record. Raises `JournalUnreadable` where this build cannot read it."""
+    try:
+        journal = msgspec.msgpack.decode(encoded, type=Journal)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise JournalUnreadable(_newer(encoded) or str(error)) from error
+    if journal.version > JOURNAL_VERSION_MAX:
+        raise JournalUnreadable(_newer(encoded))
     for item in journal.items.values():
         if any(isinstance(key, int) for key in item.legs):
             # Until version 0.1 the legs were kept by their places.
             item.legs = {fact.type: fact for fact in item.legs.values()}
     return journal
+
+
+def _newer(encoded: bytes) -> str:
+    """That the record is of a later build, where it says so of itself."""
+    try:
+        version = msgspec.msgpack.decode(encoded, type=VersionOnly).version
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return ""
+    return f"it has version {version}, and this build reads up to {JOURNAL_VERSION_MAX}" if version > 1 else ""
 
 
 def dues_of(journal: Journal) -> dict[str, float]:

@@ -27,7 +27,7 @@ class Journals:
     def load(self, saga_id: str, record: bytes | None) -> Journal | None:
         """Take one state record; it replaces the one before. None forgets the journal.
 
-        Returns the journal; a change of it must be followed by `touch`.
+        Returns the journal; a change of it must be followed by `touch`. Raises `JournalUnreadable`.
         """
         self._shelf.drop(saga_id)
         self.sizes.encoded(saga_id, len(record or b""))

@@ -4,7 +4,7 @@ It knows the wire, but neither Kafka nor a clock: `now` is always given. `lane.p
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from consumers.runtime import dead_letters
@@ -28,7 +28,7 @@ from consumers.runtime.flow_record import FLOW_PREFIX
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import command_in, event_in, fact_of, journal_for, misplaced, of_bearable_size
-from consumers.runtime.journal import Fact, Item, Journal, dues_of
+from consumers.runtime.journal import Fact, Item, Journal, JournalUnreadable, dues_of
 from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
 from consumers.runtime.limits import bytes_of, bytes_once, full_of_commands, full_of_events
@@ -38,6 +38,7 @@ from consumers.runtime.quarantine import ENGINE_FAULT, Attempt, CountFault, Faul
 from consumers.runtime.speaking import fitting, outgoing
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
+from consumers.runtime.unread import ASIDE_PREFIX, UnreadJournals
 from consumers.runtime.utterances import Failure, Utterance, command_refused, compensation_stuck, step_paused
 from consumers.runtime.view import View
 from producers.errors import Unreadable
@@ -76,6 +77,7 @@ class Ledger(Memory):
         self._kept = Journals(decoded_most, view.is_door, self._faults, view.fingerprint)
         self._carrier = Carrier(view)
         self._to_carry: dict[str, None] = {}
+        self._unread = UnreadJournals(view, partition)
         self._ending: Ending = "clean"
         self.journals = self._kept.decoded
         self._hot: dict[str, None] = {}
@@ -106,11 +108,18 @@ class Ledger(Memory):
     def load_other(self, key: str, value: bytes | None) -> None:
         if key.startswith(FLOW_PREFIX):
             self._carrier.stored.load(key.removeprefix(FLOW_PREFIX), value)
+        elif key.startswith(ASIDE_PREFIX):
+            self._unread.load(key.removeprefix(ASIDE_PREFIX), value)
 
     def load(self, key: str, value: bytes | None) -> None:
-        journal = self._kept.load(key, value)
         self._to_carry.pop(key, None)
-        if journal is not None and self._carrier.must_look_at(journal):
+        try:
+            journal = self._kept.load(key, value)
+        except JournalUnreadable as error:
+            log.error("ledger.journal_unread", extra={"participant": self.view.participant, "saga_id": key})
+            self._unread.put(key, str(error))
+            journal = None
+        if journal is not None and (self._carrier.must_look_at(journal) or self._unread.is_readable_again(key)):
             self._to_carry[key] = None
         dues = dues_of(journal) if journal else {}
         self._timers.keep(key, dues)
@@ -121,7 +130,7 @@ class Ledger(Memory):
 
     def reopen(self, ending: Ending, now: float) -> None:
         """Called once, after all is loaded: what the former life was running will run again."""
-        self._carrier.loaded()
+        self._carrier.loaded(all_are_read=not self._unread.causes)
         self._ending = ending
         # What waits for a time to come changes nothing now, and is not even decoded.
         is_unclean = ending != "clean"
@@ -143,8 +152,13 @@ class Ledger(Memory):
         """Look at a saga of another flow before anything of it is applied or started."""
         del self._to_carry[journal.saga_id]
         with self._attempt("carry", journal):
-            said = self._carrier.carry(journal, self._ending, now)
+            said = self._unread.read_again(journal, now) + self._carrier.carry(journal, self._ending, now)
             self._follow(journal, said + settle(journal, self.view, now), now)
+        for fact in self._unread.taken(journal.saga_id):
+            with self._attempt("carry", journal) as attempt:
+                self._follow(journal, self._carrier.apply(journal, fact), now)
+            if attempt.error is not None:
+                self._hold(journal, fact, None, attempt.error, now)
 
     def hear(self, record: Record, now: float, ending: Ending = "clean") -> None:
         """Apply one record of an input topic; `ending` is that of the life that may have read it before."""
@@ -180,6 +194,8 @@ class Ledger(Memory):
             return False
         fact = fact_of(heard, heard.body, record.at)
         journal = self._journal_for(heard, now)
+        if journal is None:
+            return self._carrier.is_of_flow(heard.saga_id, fact) and self._set_aside(record, heard, fact, None, now)
         if not self._carrier.concerns(journal, fact):
             return False
         size_bytes = bytes_once(fact)
@@ -196,6 +212,23 @@ class Ledger(Memory):
                 self._kept.sizes.add(journal.saga_id, size_bytes)
             self._follow(journal, said, now)
         return attempt.error is None
+
+    def _set_aside(self, record: Record, heard: Heard, fact: Fact, message: Message | None, now: float) -> bool:
+        """Keep the event of a saga whose state record this build cannot read; returns True."""
+        empty = journal_for(heard)
+        said, full = self._unread.park(empty, fact, message)
+        if full:
+            self.refuse(record, full, now)
+        self._say_aside(empty, said, now)
+        if empty.closed_at is not None:
+            # An operator has given the record up.
+            self._kept.touch(empty)
+        return True
+
+    def _say_aside(self, empty: Journal, said: Iterable[Utterance], now: float) -> None:
+        """Tell of a saga without touching its state record, which stays as it is."""
+        for utterance in said:
+            self._outgoing += outgoing(empty, self.view, self.partition, utterance, now)
 
     def refuse(self, record: Record, reason: str, now: float) -> None:
         reason = f"{self.view.participant} could not hear it: {reason}"
@@ -217,6 +250,9 @@ class Ledger(Memory):
             self._resume_step(message)
             return
         journal = self._journal_for(heard, now)
+        if journal is None:
+            self._set_aside(record, heard, fact, message, now)
+            return
         if journal.closed_at is not None and heard.id not in journal.awaiting:
             return
         is_owed = heard.type in self.view.owed or heard.id in journal.awaiting
@@ -253,7 +289,7 @@ class Ledger(Memory):
                 self._backlog.heard(len(fact.body))
                 break
 
-    def _hold(self, journal: Journal, fact: Fact, message: Message, error: Exception, now: float) -> None:
+    def _hold(self, journal: Journal, fact: Fact, message: Message | None, error: Exception, now: float) -> None:
         """The event could not be applied: hold the saga here, visibly."""
         with self._attempt("hold", journal):
             utterances = hold(journal, self.view, fact, message, error)
@@ -273,6 +309,9 @@ class Ledger(Memory):
         item = Item(f"{name}/{fact.key}", name, fact, command=True)
         item.suspect = ending == "crashed"
         item.budget = step.retry.attempts if step else 1
+        if journal is None:
+            self._say_aside(empty := journal_for(heard), self._unread.refuse(empty, item), now)
+            return
         if is_repeated(journal, item):
             return
         with self._attempt("hear", journal) as attempt:
@@ -298,10 +337,11 @@ class Ledger(Memory):
         """What is remembered of the saga; not to be changed."""
         return self._kept.find(saga_id)
 
-    def _journal_for(self, heard: Heard, now: float) -> Journal:
+    def _journal_for(self, heard: Heard, now: float) -> Journal | None:
+        """The saga's journal, or an empty one; None where this build cannot read its state record."""
         journal = self._kept.find(heard.saga_id)
         if journal is None:
-            return journal_for(heard)
+            return None if heard.saga_id in self._unread.causes else journal_for(heard)
         if self._to_carry and heard.saga_id in self._to_carry:
             self._carry(journal, now)
         return journal
@@ -316,6 +356,8 @@ class Ledger(Memory):
             journal = self._kept.find(saga_id)
             assert journal is not None
             self._carry(journal, now)
+        for saga_id in self._unread.untold(CARRIED_AT_ONCE):
+            self._say_aside(empty := Journal(saga_id), self._unread.tell(empty, now), now)
         for mark in islice(self._timers.fired(now), LOOKED_AT_ONCE):
             item = self._item(mark)
             if item is not None and is_due(item, now):
@@ -544,4 +586,4 @@ class Ledger(Memory):
         """What one transaction writes: all that was said, and every journal touched since the last one."""
         said, self._outgoing = self._outgoing, []
         self._decoded.clear()
-        return Snapshot(said, self._kept.take(), self._carrier.stored.take())
+        return Snapshot(said, self._kept.take(), self._carrier.stored.take() | self._unread.take())

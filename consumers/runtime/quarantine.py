@@ -111,7 +111,7 @@ def _put_back(held: msgspec.Struct, before: msgspec.Struct) -> None:
         setattr(held, name, getattr(before, name))
 
 
-def hold(journal: Journal, view: View, fact: Fact, event: Message, error: Exception) -> list[Utterance]:
+def hold(journal: Journal, view: View, fact: Fact, event: Message | None, error: Exception) -> list[Utterance]:
     """Keep an event that could not be applied, and tell of it; of a saga that is not open, only its opening is."""
     if not journal.is_open and (journal.closed_at is not None or fact.type not in view.openings):
         return []

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from consumers.runtime.flow_checks.mistake import Mistake
 from consumers.runtime.flow_model import Graph
 
+# What the engine tells of under these names is no step's.
+ENGINE_NAMES = frozenset({"flow", "quarantine"})
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,199}")
 TRACKER = "tracker"
 
@@ -26,6 +28,13 @@ def participants(graph: Graph) -> Iterator[Mistake]:
             yield Mistake(f"the participant {name} has the name of the saga's tracker: choose another", graph.flow)
         if not graph.steps_of(name) and not graph.flaws:
             yield Mistake(f"the participant {name} has no steps: remove it, or give it some", graph.flow)
+
+
+def engine_names(graph: Graph) -> Iterator[Mistake]:
+    """No step has a name under which the engine tells of a whole saga."""
+    for step in graph.steps.values():
+        for name in sorted(ENGINE_NAMES & {step.name, *step.formerly, step.undo.name if step.undo else step.name}):
+            yield Mistake(f"{name} is the engine's own name: rename the step or compensation", step.function)
 
 
 def former_names(graph: Graph) -> Iterator[Mistake]:

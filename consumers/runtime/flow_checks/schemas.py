@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from typing import get_args
 
+from consumers.runtime.field_types import fields_of
 from consumers.runtime.flow_checks.mistake import Mistake
 from consumers.runtime.flow_model import Graph
 from schemas.engine import EngineCommand, EngineEvent, engine_messages
@@ -40,6 +41,16 @@ def types(graph: Graph) -> Iterator[Mistake]:
             below = re.sub(r"[^a-z0-9_.]", "_", name.lower().removeprefix(f"{saga}.")).strip(".")
             words = f"{kind.__name__} has the type {name!r}, and belongs to the saga {saga}"
             yield Mistake(f'{words}: write type="{saga}.{below}"', kind)
+
+
+def field_names(graph: Graph) -> Iterator[Mistake]:
+    """A field is read by its own name, whatever former names it has beside it: that is how it is written."""
+    for kind in own_messages(graph).values():
+        for field in fields_of(kind):
+            if field.name not in field.read_as:
+                words = f"the field {field.name} of {kind.__name__} is written by its name, and read by others only"
+                names = ", ".join(f'"{name}"' for name in (field.name, *field.read_as))
+                yield Mistake(f"{words}: write validation_alias=AliasChoices({names})", kind)
 
 
 def classes(graph: Graph) -> Iterator[Mistake]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import AliasChoices, Field
 
 from consumers.runtime.finishing import Broke, Waits
 from consumers.runtime.flow_record import FLOW_PREFIX
@@ -495,3 +496,22 @@ def test_what_a_participant_has_said_of_going_on_frees_nothing_that_is_held_agai
         assert again.commit() == [HELD]
         again.hears_record(resumed.topic, resumed.key, resumed.value, resumed.headers)
         assert again.commit() == []
+
+
+class ColouredOrderOpened(order.OrderOpened, type="order.opened"):
+    plant: str = Field(default="", validation_alias=AliasChoices("plant", "item"))
+
+
+def test_a_renamed_field_is_read_by_its_former_name_from_the_journal_and_from_the_log() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.hears(order.StockReserved(saga_id=SAGA), "stock", STORE)
+    till.commit()
+    graph = with_type(ColouredOrderOpened)
+    later = till.reopened(graph=graph)
+    assert later.starts() == ["charge_card"]
+    recalled = ColouredOrderOpened.model_validate_json(later.journal.facts["order.opened"].body)
+    assert recalled.plant == "tulip"
+    store = Bench(STORE, graph)
+    says(store, order.OrderOpened(saga_id=SAGA, participants=ORDER.participants), DESK)
+    assert store.starts() == ["reserve_stock", "print_label"]

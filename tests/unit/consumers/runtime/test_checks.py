@@ -1,8 +1,10 @@
 """Every rule that a flow must keep, and a flow that breaks just this one."""
 
 import re
+from dataclasses import replace
 
 import pytest
+from pydantic import AliasChoices, Field
 
 from compensations.campaign import UNDOS
 from consumers.campaign import FLOW
@@ -11,6 +13,7 @@ from consumers.runtime.graph import Graph, graph_of
 from consumers.runtime.steps import Flow, Participant, ReadOnly, join, on, undo
 from producers.errors import FlowError
 from schemas.engine import CommandRefused
+from schemas.message import Event
 from schemas.topics import catalogue
 from tests.unit.consumers.runtime import small_saga as order
 from tests.unit.consumers.runtime.other_flows import (
@@ -434,3 +437,34 @@ def test_a_step_that_recalls_what_it_says_itself_is_refused() -> None:
         flow_with((STORE, assign_again), (DESK, lose_order), words=WORDS),
         "assign_again recalls order.clerk.assigned, which need not have been said by then",
     )
+
+
+@on(order.StockReserved)
+async def quarantine(stock: order.StockReserved) -> ClerkAssigned:
+    raise NotImplementedError
+
+
+@on(order.StockReserved, formerly=("flow",))
+async def assign_clerk_now(stock: order.StockReserved) -> ClerkAssigned:
+    raise NotImplementedError
+
+
+def test_a_step_that_has_or_has_had_a_name_of_the_engine() -> None:
+    for step, name in ((quarantine, "quarantine"), (assign_clerk_now, "flow")):
+        graph = flow_with((STORE, step), (DESK, lose_order), words=WORDS)
+        assert_mistakes(graph, f"{name} is the engine's own name")
+
+
+class Coloured(Event, type="order.coloured"):
+    colour: str = Field(validation_alias="color")
+
+
+class Painted(Event, type="order.painted"):
+    colour: str = Field(validation_alias=AliasChoices("colour", "color"))
+
+
+def test_a_field_that_is_not_read_by_the_name_by_which_it_is_written() -> None:
+    messages = ORDER.schema.messages | {kind.wire_type: kind for kind in (Coloured, Painted)}
+    graph = replace(ORDER, schema=ORDER.schema._replace(messages=messages))
+    beginning = "the field colour of Coloured is written by its name"
+    assert [line.partition(": ")[2][: len(beginning)] for line in mistakes(graph) if "field" in line] == [beginning]

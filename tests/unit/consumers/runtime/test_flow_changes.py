@@ -275,7 +275,7 @@ STOPPED: dict[str, Case] = {
         without_participant(STORE),
         lambda: opened(DESK),
         "participant",
-        "no participant is called order.store",
+        "no participant is called order.store, and sagas that have it need it to the end",
         desk_expired_settled,
     ),
 }
