@@ -116,6 +116,6 @@ def fact_of(heard: Heard, body: bytes, at: float) -> Fact:
     return Fact(heard.type, heard.id, heard.source, body, at, heard.causation)
 
 
-def journal_for(heard: Heard) -> Journal:
-    """An empty journal for the saga this message speaks of."""
-    return Journal(heard.saga_id, heard.tenant, heard.correlation, heard.traceparent)
+def journal_for(heard: Heard, flow: str = "") -> Journal:
+    """An empty journal for the saga this message speaks of, carried with the flow of this fingerprint."""
+    return Journal(heard.saga_id, heard.tenant, heard.correlation, heard.traceparent, flow=flow)

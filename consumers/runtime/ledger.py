@@ -341,7 +341,7 @@ class Ledger(Memory):
         """The saga's journal, or an empty one; None where this build cannot read its state record."""
         journal = self._kept.find(heard.saga_id)
         if journal is None:
-            return None if heard.saga_id in self._unread.causes else journal_for(heard)
+            return None if heard.saga_id in self._unread.causes else journal_for(heard, self.view.fingerprint)
         if self._to_carry and heard.saga_id in self._to_carry:
             self._carry(journal, now)
         return journal
