@@ -48,6 +48,10 @@ HEADERS: Document = {
         "ce_subject": {"type": "string", "description": "The saga's id."},
         "ce_correlationid": {"type": "string"},
         "ce_causationid": {"type": "string", "description": "The id of the message that led to this one."},
+        "ce_causationkey": {
+            "type": "string",
+            "description": "<id>@<source> of the command that led to this one, where it names its source.",
+        },
         "ce_tenant": {"type": "string"},
         "ce_round": {"type": "string", "pattern": "^[0-9]+$"},
         "ce_attempt": {"type": "string", "pattern": "^[0-9]+$"},

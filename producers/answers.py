@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from producers.errors import Unreadable
 from producers.headers import NOOP_TYPE, Heard, body_of, read, type_of
-from producers.identity import command_key, fact_id
+from producers.identity import command_key
 from producers.records import Record
 from schemas.dead_letter import DeadLetter
 from schemas.engine import CommandRefused
@@ -38,10 +38,10 @@ class Published:
         return item.partition("/")[2] in self._keys()
 
     def caused(self, event: Heard) -> bool:
-        """Whether the event says so, and its id does not show that another source's command of this id did."""
-        if event.causation != self.id or self.source is None:
-            return event.causation == self.id
-        return event.id in {fact_id(self.saga_id, event.type, event.source, key) for key in self._keys()}
+        """Whether the event says so: by the command's key or, where it names no more, by its id."""
+        if event.causation != self.id:
+            return False
+        return self.source is None or not event.cause or event.cause in self._keys()
 
     def _keys(self) -> set[str]:
         return {self.id} if self.source is None else {self.id, command_key(self.id, self.source)}

@@ -41,6 +41,7 @@ PLAIN_NAMES = frozenset(
         "ce_subject",
         "ce_correlationid",
         "ce_causationid",
+        "ce_causationkey",
         "ce_tenant",
         "ce_round",
         "ce_attempt",
@@ -72,7 +73,10 @@ _name, _value = itemgetter(0), itemgetter(1)
 
 
 class Heard(msgspec.Struct, frozen=True, gc=False):
-    """A record that has a key, a type and a body; the body is not looked into yet."""
+    """A record that has a key, a type and a body; the body is not looked into yet.
+
+    `cause` is the key of the command that caused it, where that is more than the id in `causation`.
+    """
 
     type: str
     id: str
@@ -83,6 +87,7 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     causation: str
     tenant: str
     traceparent: str
+    cause: str = ""
 
 
 def read(record: Record, tenant: str) -> Heard:
@@ -118,6 +123,7 @@ def read(record: Record, tenant: str) -> Heard:
         causation=attributes.get("causationid", ""),
         tenant=attributes.get("tenant") or tenant,
         traceparent=attributes.get("traceparent") or traceparent_of(saga_id, identity),
+        cause=attributes.get("causationkey", ""),
     )
 
 
@@ -172,6 +178,7 @@ def _read_plain(record: Record, found: dict[str, bytes], saga_id: str, body: byt
             get("ce_causationid", b"").decode(),
             get("ce_tenant", b"").decode() or tenant,
             get("traceparent", b"").decode() or traceparent_of(saga_id, identity),
+            get("ce_causationkey", b"").decode(),
         )
     except UnicodeDecodeError as error:
         raise Unreadable("a header is not UTF-8") from error
@@ -271,6 +278,7 @@ def headers_for(
     at: float,
     correlation: str = "",
     causation: str = "",
+    cause: str = "",
     tenant: str = "",
     traceparent: str = "",
     attempt: int | None = None,
@@ -294,6 +302,8 @@ def headers_for(
     if attempt is not None:
         began = time if started_at is None else iso_time(started_at).encode()
         named += (("ce_round", b"1"), ("ce_attempt", b"%d" % attempt), ("ce_startedat", began))
+    if cause:
+        named += (("ce_causationkey", cause.encode()),)
     if message_id and source and saga_id and correlation and causation and tenant and traceparent:
         return named
     return tuple(header for header in named if header[1])

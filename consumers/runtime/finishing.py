@@ -141,10 +141,10 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
     event = outcome.event
     wire_type = event.wire_type or wire_type_of(event, view.graph.saga)
     said_id = fact_id(journal.saga_id, wire_type, view.participant, cause)
-    utterance = Utterance(event, causation, item.attempt, item.started_at, None, outcome.body, said_id)
+    utterance = Utterance(event, causation, item.attempt, item.started_at, None, outcome.body, said_id, cause)
     if not item.undoes and step is not None and step.undo is not None:
         if step.undo.fact == wire_type:
-            fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, causation)
+            fact = Fact(wire_type, said_id, view.participant, outcome.body, item.message.at, cause)
             journal.done.append(Done(item.id, item.step, item.message, fact, item.unknown_until))
         elif item.unknown_until > now:
             # It has refused, but an attempt of a former life can still have the effect.

@@ -113,7 +113,7 @@ def misplaced(record: Record, heard: Heard, partitions: int) -> Outgoing | None:
 
 def fact_of(heard: Heard, body: bytes, at: float) -> Fact:
     """The message as a journal keeps it."""
-    return Fact(heard.type, heard.id, heard.source, body, at, heard.causation)
+    return Fact(heard.type, heard.id, heard.source, body, at, heard.cause or heard.causation)
 
 
 def journal_for(heard: Heard, flow: str = "") -> Journal:

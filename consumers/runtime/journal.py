@@ -18,7 +18,7 @@ JOURNAL_VERSION_MAX = 1
 
 
 class Fact(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """A message as it stood in the log; `at` is the broker's timestamp in seconds.
+    """A message as it stood in the log; `at` is the broker's timestamp in seconds, `causation` the key of its cause.
 
     `identity` is that of a command, where it is more than its id. Builds before it told commands apart by their ids:
     what they have begun keeps its names and its idempotency keys.

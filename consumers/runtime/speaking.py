@@ -77,6 +77,7 @@ def outgoing(journal: Journal, view: View, partition: int, utterance: Utterance,
         at=now,
         correlation=journal.correlation,
         causation=utterance.causation,
+        cause=cause if cause != utterance.causation else "",
         tenant=journal.tenant,
         # The id is a digest already, which no other event shares.
         traceparent=traceparent_of(journal.saga_id, message_id, journal.traceparent, message_id[:SPAN_CHARACTERS]),

@@ -9,7 +9,6 @@ from consumers.runtime.graph import Graph
 from producers.answers import Answer, Published, answer_in, fact_in
 from producers.errors import IS_DOWN
 from producers.headers import Heard
-from producers.identity import fact_id
 from producers.records import Record
 from schemas.dead_letter import DeadLetter
 from schemas.engine import ItemResumed, StepDelayed, StepFailed
@@ -89,10 +88,8 @@ class Expected:
             return Outcome("passed" if cause.startswith("waits until") else "failed", cause)
         key = (letter.item or "").partition("/")[2]
         if heard.source == letter.participant and heard.type in self._says:
-            # What a join says is caused by the last of its legs, which the letter does not name. What a command leads
-            # to names the command's id only; its own id follows from the command's key.
-            said_id = fact_id(heard.saga_id, heard.type, heard.source, key)
-            if key in ("join", heard.causation) or heard.id == said_id:
+            # What a join says is caused by the last of its legs, which the letter does not name.
+            if key in ("join", heard.cause or heard.causation):
                 return Outcome("passed", f"it has said {heard.type}")
         if self._graph.is_a(heard.type, Completion | FailingEnd):
             return Outcome("refused", f"its saga has ended meanwhile: {heard.type}")
