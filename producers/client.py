@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -163,6 +163,20 @@ class Client:
     async def records(self, topic: str, saga_id: str | None = None) -> AsyncIterator[Record]:
         """Every committed record of the topic up to now, or of the partition in which this saga's stand."""
         async with self._reader(await self._partitions(topic, saga_id)) as reader:
+            async for record in self._until_now(reader):
+                yield record
+
+    async def partition_counts(self, topics: Iterable[str]) -> dict[str, int]:
+        """How many partitions each of the topics has; those that the cluster does not have are left out."""
+        found: dict[str, int] = {}
+        for topic in topics:
+            with contextlib.suppress(TopicMissing):
+                found[topic] = await self._count(topic)
+        return found
+
+    async def records_in(self, topics: Iterable[str], partition: int) -> AsyncIterator[Record]:
+        """Every committed record of this partition of the topics up to now; those of one topic in order."""
+        async with self._reader({TopicPartition(topic, partition): 0 for topic in topics}) as reader:
             async for record in self._until_now(reader):
                 yield record
 

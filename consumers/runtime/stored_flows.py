@@ -18,6 +18,10 @@ class StoredFlows:
         self._compared: dict[str, Comparison | None] = {}
         self._changed: dict[str, bytes | None] = {}
 
+    def __contains__(self, fingerprint: str) -> bool:
+        """Whether a record of the flow is kept, readable or not."""
+        return fingerprint in self._stored
+
     def load(self, fingerprint: str, value: bytes | None) -> None:
         """Take one state record; it replaces the one before."""
         self._stored.pop(fingerprint, None)

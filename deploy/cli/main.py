@@ -145,15 +145,30 @@ def flow_(
 @app.command(name="worker")
 def worker_(
     only: Annotated[list[str] | None, typer.Option(help="Carry only this participant; may be repeated.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check the flows.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Carry nothing: check the flows and, where Kafka is there, compare them with the sagas in flight."
+            " Ends with 1 if this build cannot carry all of them.",
+        ),
+    ] = False,
+    in_flight: Annotated[
+        bool, typer.Option("--in-flight", help="With --check: end with 3 where Kafka is not there to compare with.")
+    ] = False,
     name: Annotated[
         str | None, typer.Option(help="Needed for a second worker of the same participants on this machine.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check: print one JSON object on stdout.")] = False,
 ) -> None:
     """Carry the sagas' participants."""
     from deploy.cli import worker
 
-    raise typer.Exit(worker.worker(daemon_settings(), only or [], check, name))
+    if check or in_flight:
+        raise typer.Exit(worker.check_build(settings(), only or [], in_flight, as_json))
+    if as_json:
+        raise typer.BadParameter("--json goes with --check")
+    raise typer.Exit(worker.worker(daemon_settings(), only or [], name=name))
 
 
 @app.command(name="sink")

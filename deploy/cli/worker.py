@@ -18,6 +18,9 @@ from consumers.kinds import SagaKind
 from consumers.topics import TopicsDiffer
 from consumers.worker import STUCK_EXIT_CODE, Worker
 from deploy.cli.application import check_adapters, sagas_of
+from deploy.cli.in_flight import as_json as json_of
+from deploy.cli.in_flight import compare, tell
+from deploy.cli.talking import Invalid, guarded, say, show
 from deploy.local.errors import StackError
 from deploy.local.files import read_object, write_whole
 from deploy.local.members import member_name, worker_program
@@ -45,19 +48,18 @@ COLLECTOR_THRESHOLDS = (100_000, 20, 100)
 
 
 def worker(settings: Settings, only: list[str], check: bool = False, name: str | None = None) -> int:
-    """Carry the participants named, or all, until SIGTERM or SIGINT; blocks. `check` only checks the flows.
+    """Carry the participants named, or all, until SIGTERM or SIGINT; blocks. `check` only checks, see `check_build`.
 
     Writes `SOMA_HOME/run/worker.ready` once every lane is open. Returns 0 after a signal, 2 where flows, names,
     settings or topics are wrong or a worker of this name runs already, 3 where Kafka cannot be used, 70 where a
     participant no longer polls. Where a step has blocked the event loop for 30 s, or the end takes longer than draining
     may, the process tells where it stood and ends with 1. Its supervisor starts it again.
     """
+    if check:
+        return check_build(settings, only)
     try:
         kinds = sagas_of(settings)
         check_adapters(settings, kinds)
-        if check:
-            print(f"checked: {', '.join(kind.graph.saga for kind in kinds)}", file=sys.stderr)
-            return 0
         places = Places.of(settings.home)
         with member_name(places.run, worker_program(only, name)) as member:
             return asyncio.run(_carry(settings, kinds, only, places, member))
@@ -69,6 +71,34 @@ def worker(settings: Settings, only: list[str], check: bool = False, name: str |
         return _refuse(str(asyncio.run(kafka_failure(settings, error))), 3)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def check_build(settings: Settings, only: list[str], in_flight: bool = False, as_json: bool = False) -> int:
+    """Check the flows, and compare them with the sagas that are in flight; blocks.
+
+    Returns 0 when this build can carry all of them, 1 when it cannot, 2 for mistakes in the flows and wrong names, 3
+    where Kafka cannot be used. Where Kafka is not there at all, only the flows are checked, and that is said: it is an
+    error only if `in_flight` asks for the comparison.
+    """
+
+    def work() -> int:
+        kinds = sagas_of(settings)
+        check_adapters(settings, kinds)
+        names = [name for kind in kinds for name in kind.participants]
+        strange = [name for name in only if name not in names]
+        if strange:
+            raise Invalid(f"there is no participant {', '.join(strange)}; there are {', '.join(names)}")
+        say(f"checked: {', '.join(kind.graph.saga for kind in kinds)}")
+        compared = compare(settings, kinds, only)
+        if as_json:
+            show(json_of(kinds, compared))
+        else:
+            tell(compared)
+        if compared.cause:
+            return 3 if in_flight else 0
+        return 1 if compared.concerned else 0
+
+    return guarded(settings, work)
 
 
 async def _carry(settings: Settings, kinds: tuple[SagaKind, ...], only: list[str], places: Places, member: str) -> int:

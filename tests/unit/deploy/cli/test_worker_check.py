@@ -1,6 +1,7 @@
 """`soma worker --check` on the saga of a newcomer, with one mistake at a time: a line each, with file and line."""
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.flow import flow
-from deploy.cli.worker import worker
+from deploy.cli.worker import check_build, worker
 from producers.settings import Settings
 from tests.unit.deploy.cli.newcomer.code_mistakes import ADAPTERS, FUNCTIONS, IMPORTS, MARKS
 from tests.unit.deploy.cli.newcomer.edits import APP, MODULES, STEPS, Edit, Mistake
@@ -107,6 +108,28 @@ def test_a_saga_kind_stands_once_in_its_composition_root(home: Path, capsys: pyt
 def test_a_composition_root_that_is_not_there(application: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert worker(Settings(application=application), [], check=True) == 2
     assert f"SOMA_APPLICATION={application} names no composition root (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("in_flight", "exit_code"), [(False, 0), (True, 3)])
+@pytest.mark.parametrize("servers", [None, "127.0.0.1:9"], ids=["no stack", "nothing listens"])
+def test_without_kafka_the_flows_are_checked_and_it_is_said_that_nothing_was_compared(
+    in_flight: bool, exit_code: int, servers: str | None, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(application="refund_app:sagas", home=home / "soma", kafka_bootstrap_servers=servers)
+    assert check_build(settings, [], in_flight) == exit_code
+    checked, told = capsys.readouterr().err.splitlines()
+    assert checked == "checked: refund"
+    assert told.startswith("not compared with what is in flight: ")
+    assert check_build(settings, [], in_flight, as_json=True) == exit_code
+    found = json.loads(capsys.readouterr().out)
+    assert (found["checked"], found["compared"], found["in_flight"]) == (["refund"], False, [])
+    assert found["cause"] in told
+
+
+def test_a_participant_that_no_saga_has_cannot_be_checked(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(application="refund_app:sagas", home=home / "soma")
+    assert check_build(settings, ["refund.nobody"]) == 2
+    assert "there is no participant refund.nobody; there are refund." in capsys.readouterr().err
 
 
 def test_the_other_verbs_tell_of_a_mistake_as_well(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
