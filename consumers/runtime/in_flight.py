@@ -5,12 +5,10 @@ It asks the same questions as the guard (`carrying`) does when a lane opens, and
 
 from typing import NamedTuple
 
-import msgspec
-
 from consumers.runtime.flow_changes import Comparison, is_readable
 from consumers.runtime.flow_record import FLOW_PREFIX
 from consumers.runtime.gone import is_gone
-from consumers.runtime.journal import Item, Journal, decoded
+from consumers.runtime.journal import Item, Journal, JournalUnreadable, decoded
 from consumers.runtime.quarantine import QUARANTINE
 from consumers.runtime.stored_flows import StoredFlows
 from consumers.runtime.transport import JOURNAL_PREFIX
@@ -73,7 +71,7 @@ class InFlight:
             return
         try:
             journal = decoded(value)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except JournalUnreadable as error:
             sentence = f"its state record cannot be decoded: {error}"[:CAUSE_CHARACTERS_MAX]
             self._keep(saga_id, [self._difference("record", sentence, "saga")])
             return

@@ -4,6 +4,7 @@ A row is known by its step's name. A step that is not in this build has a row of
 of it: without the participant no verb can name the item.
 """
 
+from consumers.runtime.flow_record import FLOW
 from consumers.runtime.gone import GONE
 from consumers.runtime.quarantine import QUARANTINE
 from consumers.tracker.meanings import Meaning, Meanings
@@ -17,7 +18,7 @@ DELAY_CHARACTERS_MAX = 500
 STANDING_MAX = 200
 UNKNOWN_STEPS_MAX = 20
 # What is told under these names holds the whole saga in its participant, also while it should undo.
-HOLDS_SAGA = frozenset({QUARANTINE, "flow"})
+HOLDS_SAGA = frozenset({QUARANTINE, FLOW})
 # As long as the status lets a name be.
 ROW_CHARACTERS_MAX = 300
 
@@ -106,12 +107,13 @@ def apply_freed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: E
 
 
 def apply_settled(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
-    """A participant has settled; one that no build had is back."""
+    """A participant has settled; what held the saga there holds it no more, nor does it matter that it was gone."""
     assert isinstance(event, Settled)
     _settle(tracked, event.participant)
-    if tracked.standing.pop(f"{GONE}/{event.participant}", None) is not None:
-        update(tracked, meanings, event.participant, GONE, "done", None, None)
-        _forget_cause(tracked)
+    for name in (GONE, FLOW):
+        if tracked.standing.pop(f"{name}/{event.participant}", None) is not None:
+            update(tracked, meanings, event.participant, name, "done", None, None)
+            _forget_cause(tracked)
 
 
 def apply_undone(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:

@@ -82,8 +82,11 @@ def check_build(settings: Settings, only: list[str], in_flight: bool = False, as
     """
 
     def work() -> int:
-        kinds = sagas_of(settings)
-        check_adapters(settings, kinds)
+        try:
+            kinds = sagas_of(settings)
+            check_adapters(settings, kinds)
+        except FlowError as error:
+            return _refuse(str(error), 2)
         names = [name for kind in kinds for name in kind.participants]
         strange = [name for name in only if name not in names]
         if strange:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from consumers.runtime.flow_record import FLOW
 from consumers.runtime.gone import GONE, item_of
 from consumers.runtime.quarantine import QUARANTINE
 from deploy.cli.stuck import standing_in
@@ -55,7 +56,7 @@ def freed_by(status: dict[str, Any]) -> set[tuple[str, str, str]]:
 
 
 def held_by_flow(participant: str = STORE) -> StepFailed:
-    named = {"participant": participant, "step": "flow", "item": f"flow/{participant}"}
+    named = {"participant": participant, "step": FLOW, "item": f"{FLOW}/{participant}"}
     return StepFailed(saga_id=SAGA, **named, attempts=1, cause="flow changed: the join has another leg", policy="hold")
 
 
@@ -80,6 +81,7 @@ def test_a_saga_that_a_participant_cannot_undo_is_held_after_its_end() -> None:
     log.hears(held_by_flow(), STORE, "x")
     assert log.hears(OrderCancelled(saga_id=SAGA), DESK, "cancel")["state"] == "compensating"
     assert log.hears(held_by_flow(), STORE, "x", "again")["state"] == "held"
+    assert log.settles(STORE)["state"] == "compensating"
     assert log.settles(*EVERYBODY)["state"] == "cancelled"
 
 
