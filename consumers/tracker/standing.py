@@ -87,9 +87,14 @@ def apply_resumed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event:
     """An item that stood still is tried again."""
     assert isinstance(event, ItemResumed)
     tracked.standing.pop(event.item, None)
-    update(tracked, meanings, event.participant, event.step, "running", None, event.item)
     for row in _rows(tracked, meanings, event.participant, event.step):
-        tracked.steps[row].since, tracked.steps[row].delay = tracked.heard_at, None
+        if event.step in HOLDS_SAGA:
+            # It was no step, and has nothing to say.
+            del tracked.steps[row]
+            continue
+        step = tracked.steps.setdefault(row, TrackedStep())
+        step.state, step.item = "running", event.item
+        step.since, step.delay = tracked.heard_at, None
     _show_others(tracked, meanings, event.participant, event.step)
     _forget_cause(tracked)
 

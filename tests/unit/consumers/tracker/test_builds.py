@@ -74,6 +74,14 @@ def test_a_saga_that_a_participant_cannot_carry_is_held_with_the_cause_and_verbs
         resumed = ItemResumed(saga_id=SAGA, participant=who, step="flow", item=f"flow/{who}")
         status = log.hears(resumed, who, "x", f"resumed {who}")
     assert (status["state"], status["cause"]) == ("running", None)
+    assert all(one["participant"] and FLOW not in one["name"] for one in status["steps"])
+    log.hears(PRINTED, STORE, "order.opened")
+    log.hears(RESERVED, STORE, "order.opened")
+    log.hears(CardCharged(saga_id=SAGA), TILL, "order.stock.reserved")
+    log.hears(OrderCleared(saga_id=SAGA), DESK, "order.label.printed")
+    # Nothing but a timer is left to be heard.
+    log.hears(failed("ship_parcel", TILL, "ignore"), TILL, "x")
+    assert looked_after(log)["state"] == "running"
 
 
 def test_a_saga_that_a_participant_cannot_undo_is_held_after_its_end() -> None:
