@@ -35,7 +35,7 @@ def fold(tracked: Tracked, meanings: Meanings, entry: Entry, event: Event, at: f
     if not meaning.is_engine and len(tracked.types) < EVENTS_MAX:
         tracked.types[entry.id] = meaning.wire_type
     if meaning.sayers:
-        _note_speaker(tracked, entry, at)
+        _note_speaker(tracked, meanings, entry, at)
     rule = _RULES.get(meaning.sort)
     if rule is not None:
         rule(tracked, meanings, meaning, event)
@@ -101,7 +101,7 @@ def _outcome(wire_type: str, event: Event) -> str:
     return f'{{"type":"{wire_type}"}}' if fields == "{}" else f'{{"type":"{wire_type}",{fields[1:]}'
 
 
-def _note_speaker(tracked: Tracked, entry: Entry, at: float) -> None:
+def _note_speaker(tracked: Tracked, meanings: Meanings, entry: Entry, at: float) -> None:
     meaning, cause = entry.meaning, tracked.types.get(entry.causation)
     for sayer in meaning.sayers:
         if sayer.participant == entry.source and (cause in sayer.heard if cause else sayer.hears_commands):
@@ -114,6 +114,7 @@ def _note_speaker(tracked: Tracked, entry: Entry, at: float) -> None:
                 ended_at=at,
                 said=meaning.wire_type,
             )
+            standing.show_standing(tracked, meanings, sayer.participant, sayer.step)
             return
 
 

@@ -48,6 +48,7 @@ def update(
         step.state, step.item = state, item
         if attempts is not None:
             step.attempts = attempts
+    show_standing(tracked, meanings, participant, name)
 
 
 def apply_failure(tracked: Tracked, meanings: Meanings, event: StepFailed) -> None:
@@ -74,6 +75,7 @@ def _stand(tracked: Tracked, meanings: Meanings, event: StepFailed | Compensatio
         return
     if len(tracked.standing) < STANDING_MAX:
         tracked.standing[event.item] = state
+        tracked.standing_at[event.item] = event.participant
     cause = event.cause if event.cause.startswith(FLOW_CHANGED) else f"{event.step}: {event.cause}"
     tracked.cause = cause[:CAUSE_CHARACTERS_MAX]
     _add_row(tracked, meanings, event.participant, event.step)
@@ -86,7 +88,7 @@ def _stand(tracked: Tracked, meanings: Meanings, event: StepFailed | Compensatio
 def apply_resumed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
     """An item that stood still is tried again."""
     assert isinstance(event, ItemResumed)
-    tracked.standing.pop(event.item, None)
+    _forget(tracked, event.item)
     for row in _rows(tracked, meanings, event.participant, event.step):
         if event.step in HOLDS_SAGA:
             # It was no step, and has nothing to say.
@@ -95,19 +97,18 @@ def apply_resumed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event:
         step = tracked.steps.setdefault(row, TrackedStep())
         step.state, step.item = "running", event.item
         step.since, step.delay = tracked.heard_at, None
-    _show_others(tracked, meanings, event.participant, event.step)
+    show_standing(tracked, meanings, event.participant, event.step)
     _forget_cause(tracked)
 
 
 def apply_freed(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: Event) -> None:
     """A person has undone by hand what stood stuck, or has given it up."""
     assert isinstance(event, ItemResolved | ItemSkipped)
-    tracked.standing.pop(event.item, None)
+    _forget(tracked, event.item)
     state: StepState = "undone" if isinstance(event, ItemResolved) else "skipped"
     update(tracked, meanings, event.participant, event.step, state, None, None)
     if event.step == GONE:
         _settle(tracked, event.participant)
-    _show_others(tracked, meanings, event.participant, event.step)
     _forget_cause(tracked)
 
 
@@ -116,7 +117,7 @@ def apply_settled(tracked: Tracked, meanings: Meanings, meaning: Meaning, event:
     assert isinstance(event, Settled)
     _settle(tracked, event.participant)
     for name in (GONE, FLOW):
-        if tracked.standing.pop(f"{name}/{event.participant}", None) is not None:
+        if _forget(tracked, f"{name}/{event.participant}"):
             update(tracked, meanings, event.participant, name, "done", None, None)
             _forget_cause(tracked)
 
@@ -127,25 +128,32 @@ def apply_undone(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: 
         tracked.steps.setdefault(step, TrackedStep())
         tracked.steps[step].state, tracked.steps[step].item = "undone", None
         for item in [name for name in tracked.standing if name.partition("/")[0] in undos]:
-            del tracked.standing[item]
+            _forget(tracked, item)
             _forget_cause(tracked)
 
 
 def forget_spoken(tracked: Tracked, names: tuple[str, ...], causation: str) -> None:
     """A step with these names has spoken about this message: the item stands still no more, whoever freed it."""
     for name in names:
-        tracked.standing.pop(f"{name}/{causation}", None)
-        tracked.standing.pop(f"{name}/join", None)
+        _forget(tracked, f"{name}/{causation}")
+        _forget(tracked, f"{name}/join")
     _forget_cause(tracked)
 
 
 def give_up_all(tracked: Tracked) -> None:
     """The saga has ended: what stood still before is given up, and is undone where it can be."""
     tracked.standing.clear()
+    tracked.standing_at.clear()
     tracked.lost = ()
     for step in tracked.steps.values():
         if step.state in ("running", "waiting", "delayed", "held", "stuck"):
             step.state, step.item = "skipped", None
+
+
+def _forget(tracked: Tracked, item: str) -> bool:
+    """The item stands still no more; returns whether it did."""
+    tracked.standing_at.pop(item, None)
+    return tracked.standing.pop(item, None) is not None
 
 
 def _settle(tracked: Tracked, participant: str) -> None:
@@ -158,17 +166,17 @@ def _forget_cause(tracked: Tracked) -> None:
         tracked.cause = tracked.end_cause
 
 
-def _show_others(tracked: Tracked, meanings: Meanings, participant: str, name: str) -> None:
+def show_standing(tracked: Tracked, meanings: Meanings, participant: str, name: str) -> None:
     """A row names one item at a time: where another one of the same step stands still, it is that one's turn."""
     if not tracked.standing:
         return
     rows = _rows(tracked, meanings, participant, name)
     for item, state in tracked.standing.items():
-        step, _, rest = item.partition("/")
-        if step in HOLDS_SAGA and rest.partition("/")[0] != participant:
+        step = item.partition("/")[0]
+        if tracked.standing_at.get(item, participant) != participant:
             # Another participant stands still under the same name.
             continue
-        for row in rows & _rows(tracked, meanings, participant, step):
+        for row in rows & _rows(tracked, meanings, participant, step) & tracked.steps.keys():
             tracked.steps[row].state = "held" if state == "held" else "stuck"
             tracked.steps[row].item = item
 

@@ -59,6 +59,8 @@ class Tracked(msgspec.Struct, array_like=True):
     paused: dict[str, str] = msgspec.field(default_factory=dict)
     # The steps that have not spoken and are not in this build, where no other step owes the saga a fact.
     lost: tuple[str, ...] = ()
+    # Where each item of `standing` stands still; a record of a former build lacks it.
+    standing_at: dict[str, str] = msgspec.field(default_factory=dict)
 
     def is_closed(self, meanings: Meanings) -> bool:
         """Whether nothing more can happen."""

@@ -4,13 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from consumers.runtime.flow_record import FLOW
 from consumers.runtime.gone import GONE, item_of
 from consumers.runtime.quarantine import QUARANTINE
 from deploy.cli.stuck import standing_in
 from schemas.campaign import AssetsDesigned
-from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, StepFailed
+from schemas.engine import CompensationStuck, ItemResolved, ItemResumed, ItemSkipped, StepDelayed, StepFailed
 from schemas.status import SagaStatus
 from tests.simulation.campaign_world import campaign_graph
 from tests.unit.consumers.runtime.bench import EVERYBODY, SAGA
@@ -26,6 +28,7 @@ from tests.unit.consumers.runtime.small_saga import (
     OrderCompleted,
     OrderExpired,
     StockReleased,
+    StockReserved,
 )
 from tests.unit.consumers.tracker.builds import (
     later_build,
@@ -34,7 +37,7 @@ from tests.unit.consumers.tracker.builds import (
     without_participant,
     without_step,
 )
-from tests.unit.consumers.tracker.log import PRINTED, RESERVED, failed, step
+from tests.unit.consumers.tracker.log import PRINTED, RESERVED, at, failed, step
 from tests.unit.consumers.tracker.test_folding import campaign_log
 from tests.unit.consumers.tracker.test_stalling import Watched, opened
 
@@ -298,3 +301,59 @@ def test_a_participant_that_is_back_and_settles_lets_the_saga_end() -> None:
     assert log.settles(TILL)["state"] == "compensating"
     assert freed_by(log.statuses[-1]) == set()
     assert log.settles(STORE)["state"] == "cancelled"
+
+
+Said = StepFailed | CompensationStuck | ItemResumed | StepDelayed | StockReserved
+STEPS = [*ORDER.steps, *ORDER.undos, "no_such_step", "book_stock"]
+
+
+@st.composite
+def standing(draw: st.DrawFn) -> tuple[str, Said]:
+    """Something that a participant says of an item of its own, of a step that this build may have or not."""
+    who = draw(st.sampled_from(EVERYBODY))
+    name = draw(st.sampled_from([*STEPS, FLOW, QUARANTINE]))
+    item = f"{name}/{who}" if name in (FLOW, QUARANTINE) else f"{name}/{who} {draw(st.integers(1, 2))}"
+    named = {"saga_id": SAGA, "participant": who, "step": name, "item": item}
+    if draw(st.booleans()):
+        return who, StepFailed.model_validate(named | {"attempts": 1, "cause": "no", "policy": "hold"})
+    if draw(st.integers(0, 3)) == 0:
+        return who, ItemResumed.model_validate(named)
+    if draw(st.integers(0, 3)) == 0:
+        other = {"item": f"{name}/another", "attempt": 2, "cause": "no answer", "next_at": at(90)}
+        return who, StepDelayed.model_validate(named | other)
+    if draw(st.integers(0, 3)) == 0:
+        return STORE, RESERVED
+    return who, CompensationStuck.model_validate(named | {"attempts": 1, "cause": "no", "forward": draw(st.booleans())})
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(standing(), max_size=12), st.booleans(), st.sampled_from(["print_label", ""]))
+def test_whatever_stands_still_can_be_freed_by_what_the_status_names(
+    story: list[tuple[str, Said]], ends: bool, lacking: str
+) -> None:
+    log = later_build(opened(), without_step(lacking))
+    if ends:
+        log.hears(OrderCancelled(saga_id=SAGA), DESK, "cancel")
+    stands: dict[str, tuple[str, str, str]] = {}
+    for number, (who, event) in enumerate(story):
+        cause = "order.opened" if isinstance(event, StockReserved) else "x"
+        log.hears(event, who, cause, f"event {number}")
+        if isinstance(event, ItemResumed):
+            stands.pop(event.item, None)
+        elif isinstance(event, StepFailed | CompensationStuck):
+            # The end has given up all that goes forward.
+            if not ends or event.step in (FLOW, QUARANTINE) or not getattr(event, "forward", True):
+                stands[event.item] = (who, event.step, event.item)
+    for number in range(len(story)):
+        if not stands:
+            break
+        assert log.statuses[-1]["state"] in ("held", "stuck")
+        found = freed_by(log.statuses[-1])
+        assert found and found <= set(stands.values())
+        participant, name, item = sorted(found)[0]
+        resumed = ItemResumed(saga_id=SAGA, participant=participant, step=name, item=item)
+        log.hears(resumed, DESK, "retry", f"resumed {number}")
+        del stands[item]
+    assert not stands
+    if log.statuses:
+        assert log.statuses[-1]["state"] == ("compensating" if ends else "running")
