@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +28,7 @@ from schemas.topics import SagaTopics
 REACHABLE_WITHIN_SECONDS = 8.0
 SILENCE_SECONDS_MAX = 10.0
 POLL_MILLISECONDS = 200
+FIRST_PIECE_RECORDS, PIECE_GROWTH = 2_000, 4
 
 
 class Client:
@@ -210,12 +211,34 @@ class Client:
         return partition_of(saga_id.encode(errors="replace"), await self._count(topic))
 
     async def _newest(self, reader: BoundedConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
+        ends = await reader.end_offsets(list(reader.assignment()))
+        if saga_id is not None:
+            return await self._latest(reader, saga_id, ends)
         found: dict[str, SagaStatus] = {}
-        async for record in self._until_now(reader):
-            status = status_in(record, saga_id)
+        async for record in self._up_to(reader, ends):
+            status = status_in(record, None)
             if status is not None:
                 found[status.saga_id] = status
         return dict(sorted(found.items(), key=lambda one: one[1].updated_at))
+
+    async def _latest(
+        self, reader: BoundedConsumer, saga_id: str, ends: Mapping[TopicPartition, int]
+    ) -> dict[str, SagaStatus]:
+        """The newest status of one saga, looked for from the end of its partition: only what stands behind it is read.
+
+        Returns nothing only after all of the partition was read. The reader stands at the end then.
+        """
+        found: dict[str, SagaStatus] = {}
+        for partition, begin in (await reader.beginning_offsets(list(ends))).items():
+            for start, end in pieces_backwards(begin, ends[partition]):
+                reader.seek(partition, start)
+                async for record in self._up_to(reader, {partition: end}):
+                    if (status := status_in(record, saga_id)) is not None:
+                        found[saga_id] = status
+                if found:
+                    break
+            reader.seek(partition, ends[partition])
+        return found
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
@@ -282,7 +305,11 @@ class Client:
 
     async def _until_now(self, reader: BoundedConsumer) -> AsyncIterator[Record]:
         """Every record up to the end as it is at the beginning of the call."""
-        ends = await reader.end_offsets(list(reader.assignment()))
+        async for record in self._up_to(reader, await reader.end_offsets(list(reader.assignment()))):
+            yield record
+
+    async def _up_to(self, reader: BoundedConsumer, ends: Mapping[TopicPartition, int]) -> AsyncIterator[Record]:
+        """Every record up to these offsets, and perhaps some behind them."""
         heard_at = time.monotonic()
         while behind := [partition for partition, end in ends.items() if await reader.position(partition) < end]:
             for batch in (await reader.getmany(*behind, timeout_ms=POLL_MILLISECONDS)).values():
@@ -295,6 +322,14 @@ class Client:
 
     async def _failure(self, error: BaseException, needs: str = "") -> ConnectionFailed | TimedOut:
         return await kafka_failure(self._settings, error, needs)
+
+
+def pieces_backwards(begin: int, end: int, size: int = FIRST_PIECE_RECORDS) -> Iterator[tuple[int, int]]:
+    """The offsets from `begin` to `end` in pieces, the last piece first, each larger than the one before. PURE."""
+    while end > begin:
+        start = max(begin, end - size)
+        yield start, end
+        end, size = start, size * PIECE_GROWTH
 
 
 async def _live(reader: BoundedConsumer) -> AsyncIterator[Record]:

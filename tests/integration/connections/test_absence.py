@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import pytest
@@ -9,9 +10,10 @@ from confluent_kafka import Producer
 
 from deploy.cli import status as status_verb
 from producers import client as client_module
-from producers.client import Client
+from producers.answers import status_in
+from producers.client import FIRST_PIECE_RECORDS, Client
 from producers.errors import TimedOut
-from producers.records import partition_of
+from producers.records import Record, partition_of
 from producers.settings import Settings
 from schemas.status import SagaStatus
 from tests.integration.connections.conftest import PARTITIONS, Environment, Run
@@ -21,10 +23,15 @@ Login = Callable[..., Environment]
 RECORDS = 4_000
 
 
-def status_of(saga_id: str) -> bytes:
+def status_of(saga_id: str, progress_percent: int = 1) -> bytes:
     now = datetime.now(UTC)
     made = SagaStatus(
-        saga_id=saga_id, saga="campaign", state="held", progress_percent=1, started_at=now, updated_at=now
+        saga_id=saga_id,
+        saga="campaign",
+        state="held",
+        progress_percent=progress_percent,
+        started_at=now,
+        updated_at=now,
     )
     return made.model_dump_json().encode()
 
@@ -81,6 +88,24 @@ async def test_the_client_says_none_only_at_the_end(
         found = await client.status_of("campaign", saga_id)
         assert found is not None and found.saga_id == saga_id
         assert await client.status_of("campaign", "unknown") is None
+        # One that stands near the end is found without what stands before it.
+        last = f"{saga_id}-{RECORDS - 1}"
+        read: list[Record] = []
+
+        def counted(record: Record, wanted: str | None) -> SagaStatus | None:
+            read.append(record)
+            return status_in(record, wanted)
+
+        monkeypatch.setattr(client_module, "status_in", counted)
+        assert await client.status_of("campaign", last) is not None
+        assert len(read) <= FIRST_PIECE_RECORDS < RECORDS
+        # What is said next of a saga that was found is heard, once.
+        async with aclosing(client.watch_status("campaign", saga_id)) as changes:
+            assert (await anext(changes)).saga_id == saga_id
+            partition = await client.partition_for("campaign.status", saga_id)
+            later = status_of(saga_id, progress_percent=2)
+            await client.append("campaign.status", partition, saga_id.encode(), later, ())
+            assert (await anext(changes)).progress_percent == 2
         monkeypatch.setattr(client_module, "SILENCE_SECONDS_MAX", -1.0)
         with pytest.raises(TimedOut):
             await client.status_of("campaign", saga_id)
