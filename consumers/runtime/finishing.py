@@ -127,7 +127,9 @@ def _spoke(journal: Journal, view: View, item: Item, outcome: Spoke, now: float)
     del journal.items[item.id]
     if item.command:
         note_answered(journal, item, now)
-    causation, cause = item.message.id, item.message.key
+    message = item.message
+    # Each hop comes here: what `key` returns, without the call.
+    causation, cause = message.id, message.identity or message.id
     if item.undoes:
         undone = journal.done.pop()
         journal.undone += 1

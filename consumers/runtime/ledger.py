@@ -471,7 +471,7 @@ class Ledger(Memory):
             self._finish(journal, item, outcome, now)
         elif owner is not None:
             room.enter(owner)
-            works.append(Work(journal, item, owner, self._decoded.get(item.message.key)))
+            works.append(Work(journal, item, owner, self._decoded.get(item.message.identity or item.message.id)))
 
     def finish(self, saga_id: str, item: Item, outcome: Outcome, now: float) -> None:
         """Note how a running item ended; an item dropped meanwhile is ignored."""
