@@ -5,7 +5,7 @@ opens, each saga of another flow is looked at before anything of it is applied o
 `flow_changes`; what they cannot foresee (an event to come that this build cannot read) is found when it is met.
 """
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 import msgspec
 
@@ -60,8 +60,7 @@ class Carrier:
 
     def loaded(self, all_are_read: bool) -> None:
         """All journals are loaded; where one is unread, it is not known with which flow it was carried."""
-        if all_are_read:
-            self.stored.keep_only(self._carried)
+        self.stored.loaded(self._carried if all_are_read else None)
         self._carried = set()
 
     def carry(self, journal: Journal, ending: Ending, at: float) -> list[Utterance]:
@@ -72,11 +71,26 @@ class Carrier:
                 said += self._release(journal, item, at)
             elif item.undoes and item.state != "stuck":
                 said += self._renew(journal, item, at)
-            elif self._is_missing(item):
+            elif self._is_missing(item) and item.state != "joining":
                 self._note_effect(journal, item, ending, at)
                 if not journal.is_failing:
                     said += stand(journal, self._view, item, missing(journal, self._view, item), at)
         return said + self._carry_saga(journal, at)
+
+    def named_as_before(self, journal: Journal, known: Container[str]) -> list[Item]:
+        """All items. Those not known before that the former life may have started have the names that it gave them.
+
+        The name is part of the key that an attempt hands to the outside world.
+        """
+        names = self.stored.former_names
+        for item in list(journal.items.values()) if names else ():
+            name = names.get(item.step)
+            if name is not None and item.id not in known and not item.undoes:
+                del journal.items[item.id]
+                former, item.id, item.step = item.id, f"{name}/{item.id.partition('/')[2]}", name
+                journal.items[item.id] = item
+                journal.seen = [item.id if one == former else one for one in journal.seen]
+        return list(journal.items.values())
 
     def freed(self, journal: Journal, fact: Fact, named: ItemResumed | ItemSkipped) -> list[Utterance]:
         """An operator wants the held saga to be looked at again, or to be carried with the flow as it is now."""
@@ -114,16 +128,21 @@ class Carrier:
         What others write among the events holds no saga. The saga is open after its opening.
         """
         view = self._view
+        if fact.type in self.stored.also_heard:
+            # It can be read, and only the flow that the saga is held with has a step for it.
+            return journal.hold is not None and self._was_heard(journal, fact)
         if not self.is_of_flow(journal.saga_id, fact, journal.participants):
             return False
         if fact.type in view.openings and not journal.participants and journal.closed_at is None:
             return self._begin(journal, fact)
         if not journal.participants:
             return False
-        if fact.type in view.of_interest or fact.id in journal.awaiting:
-            return True
+        return fact.type in view.of_interest or fact.id in journal.awaiting or self._was_heard(journal, fact)
+
+    def _was_heard(self, journal: Journal, fact: Fact) -> bool:
+        """Whether the flow that the saga was last carried with does something with events of this type."""
         then = self.stored.flow(journal.flow)
-        return then is not None and (fact.type in then.messages or fact.type in then.ends)
+        return then is not None and (fact.type in then.messages or fact.type in then.ends or fact.type in then.kept)
 
     def is_of_flow(self, saga_id: str, fact: Fact, participants: tuple[str, ...] = ()) -> bool:
         """Whether it bears the name and the id that a participant gives to what it says."""
@@ -155,6 +174,9 @@ class Carrier:
             journal.hold = None
             return []
         sentences = [change.sentence for change in self._hindering(journal)]
+        # The legs to come of such a join are heard by none of this build's steps.
+        joining = [item for item in journal.items.values() if item.state == "joining" and self._is_missing(item)]
+        sentences += [missing(journal, self._view, item) for item in joining]
         sentences += self._unreadable(journal.hold.parked if journal.hold is not None else ())
         if not sentences:
             return self._let_go(journal, at) if journal.hold is not None else []

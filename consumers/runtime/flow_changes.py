@@ -6,9 +6,9 @@ The rules, for one participant. "Not begun" is a step that has no item of the sa
 |---|---|---|
 | `step` | a step is gone: removed, moved, or renamed without `formerly` | its unfinished items are held |
 | `legs` | a join lost or retyped a leg, or has one more | held if the join has begun; else held if the new leg's |
-| | | event may have passed, or cannot come |
+| | | event may have passed, or may not come |
 | `trigger` | a step is started by other events | held if an unfinished item was started by the former one; |
-| | | if not begun, held if the new event may have passed, or cannot come |
+| | | if not begun, held if the new event may have passed, or may not come |
 | `recall` | a step cannot do without one more event | its item is held if the journal lacks the event |
 | `speaker` | an event is said by new participants only | held if the step that hears it has not begun, |
 | | | and the saga began without those participants |
@@ -118,7 +118,7 @@ class Comparison:
             return False
         return any(
             any(self._may_have_passed(kind, journal) for kind in leg)
-            or all(self._cannot_come(kind, journal) for kind in leg)
+            or not any(self._will_come(kind, journal) for kind in leg)
             for leg in change.gained
         )
 
@@ -126,6 +126,21 @@ class Comparison:
         if wire_type in self._then.kept:
             return wire_type in journal.facts
         return wire_type in self._then.said
+
+    def _will_come(self, wire_type: str, journal: Journal, within: frozenset[str] = frozenset()) -> bool:
+        """Whether an event that has not passed comes if the saga goes on: what leads to it has not passed either."""
+        if wire_type not in self._now.said:
+            # No step says a command.
+            return wire_type in self._kinds
+        if self._cannot_come(wire_type, journal) or wire_type in within:
+            return False
+        if wire_type in self._then.said:
+            return True
+        causes = self._now.causes.get(wire_type, ())
+        return any(
+            not self._may_have_passed(cause, journal) and self._will_come(cause, journal, within | {wire_type})
+            for cause in causes
+        )
 
     def _cannot_come(self, wire_type: str, journal: Journal) -> bool:
         sayers = self._now.said.get(wire_type)

@@ -14,6 +14,8 @@ from consumers.runtime.graph import Graph, Step, Undo
 from schemas.message import Command, Completion, FailingEnd
 
 FLOW_PREFIX = "flow/"
+# The fingerprint of the flow of the life that wrote last.
+LAST_FLOW_KEY = "last-flow"
 # Told as the step of a saga that a changed flow holds as a whole in a participant.
 FLOW = "flow"
 FLOW_RECORD_VERSION = 1
@@ -67,8 +69,8 @@ class FlowRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one participant's sagas were carried with.
 
     `messages` are the types that its steps and compensations are called with, and for the door also what it says.
-    `kept` are those of which a journal keeps the event, `ends` those that end a saga. `said` has the participants that
-    say each event of the flow.
+    `kept` are those of which a journal keeps the event, `ends` those that end a saga. Of each event of the whole flow
+    `said` has the participants that say it, and `causes` the types that may lead them to it.
     """
 
     saga: str
@@ -79,6 +81,7 @@ class FlowRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     messages: dict[str, MessageRecord]
     kept: tuple[str, ...]
     said: dict[str, tuple[str, ...]]
+    causes: dict[str, tuple[str, ...]]
     ends: tuple[str, ...] = ()
     version: int = 0
 
@@ -113,6 +116,10 @@ def record_of(graph: Graph, participant: str) -> FlowRecord:
         kept=tuple(sorted(graph.kept_by(participant))),
         said={
             wire_type: tuple(sorted({step.participant for step in sayers}))
+            for wire_type, sayers in sorted(graph.sayers.items())
+        },
+        causes={
+            wire_type: tuple(sorted({kind for step in sayers for leg in step.legs for kind in leg}))
             for wire_type, sayers in sorted(graph.sayers.items())
         },
         ends=tuple(sorted(kind for kind in graph.schema.events() if graph.is_a(kind, Completion | FailingEnd))),

@@ -118,14 +118,22 @@ def _trigger(journal: Journal, step: Step, fact: Fact) -> None:
     if step.join_deadline_seconds is not None:
         _join(journal, step, step.join_deadline_seconds, fact)
         return
-    item_id = f"{step.name}/{fact.id}"
+    item_id = _id_of(journal, step, fact.id)
     if item_id not in journal.seen:
         journal.seen.append(item_id)
         journal.items[item_id] = Item(item_id, step.name, fact, budget=step.retry.attempts)
 
 
+def _id_of(journal: Journal, step: Step, about: str) -> str:
+    """The id of the step's item; one that began under a former name of the step has it still."""
+    for name in step.formerly:
+        if (item_id := f"{name}/{about}") in journal.seen:
+            return item_id
+    return f"{step.name}/{about}"
+
+
 def _join(journal: Journal, step: Step, deadline_seconds: float, fact: Fact) -> None:
-    item_id = f"{step.name}/join"
+    item_id = _id_of(journal, step, "join")
     item = journal.items.get(item_id)
     if item is None:
         if item_id in journal.seen:

@@ -24,7 +24,7 @@ from consumers.runtime.finishing import (
     note_answered,
     startable,
 )
-from consumers.runtime.flow_record import FLOW_PREFIX
+from consumers.runtime.flow_record import FLOW_PREFIX, LAST_FLOW_KEY
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
 from consumers.runtime.intake import command_in, event_in, fact_of, journal_for, misplaced, of_bearable_size
@@ -79,6 +79,7 @@ class Ledger(Memory):
         self._to_carry: dict[str, None] = {}
         self._unread = UnreadJournals(view, partition)
         self._ending: Ending = "clean"
+        self._of_no_interest = view.of_no_interest
         self.journals = self._kept.decoded
         self._hot: dict[str, None] = {}
         self._outgoing: list[Outgoing] = []
@@ -103,11 +104,13 @@ class Ledger(Memory):
 
     def ignores(self, headers: Headers) -> bool:
         # Of a header that stands there twice the last one counts, as in `read`.
-        return type_in_place(headers) in self.view.of_no_interest and is_each_once(headers)
+        return type_in_place(headers) in self._of_no_interest and is_each_once(headers)
 
     def load_other(self, key: str, value: bytes | None) -> None:
         if key.startswith(FLOW_PREFIX):
             self._carrier.stored.load(key.removeprefix(FLOW_PREFIX), value)
+        elif key == LAST_FLOW_KEY:
+            self._carrier.stored.load_last(value)
         elif key.startswith(ASIDE_PREFIX):
             self._unread.load(key.removeprefix(ASIDE_PREFIX), value)
 
@@ -132,6 +135,7 @@ class Ledger(Memory):
         """Called once, after all is loaded: what the former life was running will run again."""
         self._carrier.loaded(all_are_read=not self._unread.causes)
         self._ending = ending
+        self._of_no_interest -= {kind.encode() for kind in self._carrier.stored.also_heard}
         # What waits for a time to come changes nothing now, and is not even decoded.
         is_unclean = ending != "clean"
         to_visit = self._to_visit | dict.fromkeys(mark[0] for mark in self._timers.due(now) if is_unclean)
@@ -170,7 +174,7 @@ class Ledger(Memory):
         if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:
             # Another header may name another type.
             if not in_place or is_each_once(record.headers):
-                if wire_type not in self.view.kinds:
+                if wire_type not in self.view.kinds or wire_type in self._carrier.stored.also_heard:
                     self._park(record, "this build has no message of that type", now)
                 return
         try:
@@ -178,6 +182,8 @@ class Ledger(Memory):
                 self._hear_command(record, now, ending)
             else:
                 self._hear_event(record, now, ending)
+                if self.view.is_door and wire_type in self._carrier.stored.also_heard:
+                    self._park(record, "", now)
         except Unreadable as unreadable:
             if (is_command or not self._park(record, str(unreadable), now)) and self.view.is_door:
                 self._outgoing.append(dead_letters.unreadable(record, self.view, str(unreadable), wire_type, now))
@@ -279,7 +285,7 @@ class Ledger(Memory):
         if journal.is_void() and saga_id not in self.journals:
             return
         if ending != "clean":
-            for item in journal.items.values():
+            for item in self._carrier.named_as_before(journal, ready):
                 if item.state == "ready" and item.id not in ready and not item.undoes:
                     mark_begun(item, self.view, ending, now)
         self._decoded[fact.id] = message

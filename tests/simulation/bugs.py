@@ -81,8 +81,8 @@ BUGS = (
     Bug(
         "what stood in the backlog has not begun",
         f"{RUNTIME}/ledger.py",
-        '        if ending != "clean":\n            for item in journal.items.values():\n',
-        "        if False:\n            for item in journal.items.values():\n",
+        '        if ending != "clean":\n            for item in self._carrier.named_as_before(journal, ready):\n',
+        "        if False:\n            for item in self._carrier.named_as_before(journal, ready):\n",
     ),
     Bug(
         "a lost lane still calls the far side",

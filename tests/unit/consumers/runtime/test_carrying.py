@@ -88,6 +88,11 @@ def asks(desk: Bench, command: type[EngineCommand], participant: str, step_name:
     desk.hears(command(**named, **words), f"{command.__name__} {desk.offsets}")
 
 
+def flows_of(bench: Bench) -> set[str]:
+    """The keys of the flows that it has stored."""
+    return {key for key in bench.others if key.startswith(FLOW_PREFIX)}
+
+
 # What is carried.
 
 
@@ -100,7 +105,7 @@ def test_a_saga_whose_flow_has_not_changed_for_it_goes_on_and_names_the_flow_tha
     later.says("clear_order", order.OrderCleared(saga_id=SAGA))
     assert later.hears_itself() == ["order.cleared"]
     assert first and later.journal.flow not in ("", first)
-    assert set(later.others) == {FLOW_PREFIX + first, FLOW_PREFIX + later.journal.flow}
+    assert flows_of(later) == {FLOW_PREFIX + first, FLOW_PREFIX + later.journal.flow}
 
 
 def test_a_flow_that_no_open_saga_was_carried_with_is_forgotten() -> None:
@@ -110,12 +115,12 @@ def test_a_flow_that_no_open_saga_was_carried_with_is_forgotten() -> None:
     later.commit()
     again = later.reopened()
     again.commit()
-    assert set(again.others) == {FLOW_PREFIX + later.journal.flow}
+    assert flows_of(again) == {FLOW_PREFIX + later.journal.flow}
 
 
 def test_the_flow_is_stored_with_the_first_transaction_of_the_build() -> None:
     store = store_at_work()
-    assert set(store.others) == {FLOW_PREFIX + store.journal.flow}
+    assert flows_of(store) == {FLOW_PREFIX + store.journal.flow}
     later = store.reopened()
     later.commit()
     assert later.others == store.others
@@ -515,3 +520,69 @@ def test_a_renamed_field_is_read_by_its_former_name_from_the_journal_and_from_th
     store = Bench(STORE, graph)
     says(store, order.OrderOpened(saga_id=SAGA, participants=ORDER.participants), DESK)
     assert store.starts() == ["reserve_stock", "print_label"]
+
+
+def test_a_renamed_join_goes_on_with_the_legs_that_it_heard_under_its_former_name() -> None:
+    later = desk_joining().reopened(graph=renamed("clear_order", "free_order", ("clear_order",)))
+    later.hears(order.LabelPrinted(saga_id=SAGA), "label", STORE)
+    later.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
+    assert later.starts() == ["clear_order"]
+    assert later.open_items.count("free_order") == 0
+    later.says("clear_order", order.OrderCleared(saga_id=SAGA))
+    assert later.hears_itself() == ["order.cleared"]
+
+
+def test_a_renamed_step_does_not_run_again_for_an_event_that_is_written_twice() -> None:
+    store = store_at_work()
+    store.says("print_label", order.LabelPrinted(saga_id=SAGA))
+    store.commit()
+    later = store.reopened(graph=renamed("print_label", "label_parcel", ("print_label",)))
+    later.opens()
+    assert later.starts() == ["reserve_stock"]
+
+
+def test_what_a_crashed_life_may_have_started_keeps_the_name_that_it_had_there() -> None:
+    store = Bench(STORE)
+    store.commit()
+    later = store.reopened("crashed", graph=renamed("print_label", "label_parcel", ("print_label",)))
+    opening = order.OrderOpened(saga_id=SAGA, participants=ORDER.participants)
+    later.hears(opening, "opening", DESK, ending="crashed")
+    assert later.open_items == ["reserve_stock", "print_label"]
+    assert later.item("print_label").unknown_until > later.now
+    later.hears(opening, "opening", DESK, ending="crashed")
+    assert later.open_items == ["reserve_stock", "print_label"]
+    assert sorted(later.journal.seen) == ["print_label/opening", "reserve_stock/opening"]
+
+
+def test_a_join_whose_step_is_missing_holds_its_saga_with_the_legs_that_arrive() -> None:
+    desk = desk_joining()
+    held = desk.reopened(graph=without("clear_order"))
+    held.starts()
+    assert held.hears_itself() == [HELD]
+    assert told(held)[0] == (f"flow/{DESK}", "flow changed: no step of order.desk is called clear_order")
+    held.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
+    held.commit()
+    back = held.reopened(graph=ORDER)
+    assert back.starts() == ["clear_order"]
+
+
+def test_an_event_that_only_the_former_flow_heard_is_kept_for_a_held_saga() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.commit()
+    held = till.reopened(graph=step("charge_card", legs=((LABEL,),)))
+    assert (held.starts(), held.commit()) == ([], [HELD])
+    till.hears(order.StockReserved(saga_id=SAGA), "stock", STORE)
+    till.starts()
+    till.says("charge_card", order.CardCharged(saga_id=SAGA))
+    till.commit()
+    charged = till.reopened(graph=held.graph)
+    record = held.hears(order.StockReserved(saga_id=SAGA), "stock", STORE)
+    held.hears(order.StockReserved(saga_id="o-2"), "stock 2", STORE)
+    charged.hears(order.StockReserved(saga_id=SAGA), "stock 3", STORE)
+    assert charged.journal.hold is None
+    assert not held.ledger.ignores(record.headers)
+    assert Bench(TILL, held.graph).ledger.ignores(record.headers)
+    held.commit()
+    back = held.reopened(graph=ORDER)
+    assert back.starts() == ["charge_card"]

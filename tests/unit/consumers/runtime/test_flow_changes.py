@@ -72,6 +72,19 @@ class Cancel(Command, type="order.cancel"):
     why: str = ""
 
 
+class LabelStamped(Event, type="order.stamped"):
+    pass
+
+
+def with_a_stamp(heard: str = LABEL, participant: str = STORE) -> Graph:
+    """The join waits for one more event, which a new step says that hears this one."""
+    stamp = ORDER.steps["print_label"]
+    says = replace(stamp.signature, says=(LabelStamped,))
+    stamp = replace(stamp, name="stamp", legs=((heard,),), signature=says, participant=participant)
+    join = replace(ORDER.steps["clear_order"], legs=((LABEL,), (CARD, NO_CARD), ("order.stamped",)))
+    return replace(ORDER, steps=ORDER.steps | {"stamp": stamp, "clear_order": join})
+
+
 def recalling(name: str, *types: str, optional: bool = False) -> Graph:
     signature = ORDER.steps[name].signature
     recalls = (*signature.recalls, Recall("more", types, optional))
@@ -194,11 +207,32 @@ STOPPED: dict[str, Case] = {
     ),
     "a leg added while the join waits": (LEGS_AND_STOCK, desk_with_label, "legs", "clear_order waits", desk_cleared),
     "a leg added that was not said before": (
-        step("clear_order", legs=((LABEL,), (CARD, NO_CARD), ("order.stamped",))),
+        with_a_stamp(),
         desk_with_label,
         "legs",
         "clear_order waits",
         lambda: opened(DESK),
+    ),
+    "a leg added that follows from what may have passed": (
+        with_a_stamp("order.opened"),
+        lambda: opened(DESK),
+        "legs",
+        "clear_order waits",
+        desk_cleared,
+    ),
+    "a leg added that a new participant says": (
+        with_a_stamp(participant="order.mail"),
+        lambda: opened(DESK),
+        "legs",
+        "clear_order waits",
+        desk_cleared,
+    ),
+    "a leg added that nothing says": (
+        step("clear_order", legs=((LABEL,), (CARD, NO_CARD), ("order.weighed",))),
+        lambda: opened(DESK),
+        "legs",
+        "clear_order waits",
+        desk_cleared,
     ),
     "a leg removed": (step("clear_order", legs=((LABEL,),)), desk_with_label, "legs", "clear_order waits", None),
     "a leg retyped": (
