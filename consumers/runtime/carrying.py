@@ -110,7 +110,7 @@ class Carrier:
         said = self._carry_saga(journal, at)
         if journal.hold is hold:
             # It stands still as before, and that is the answer.
-            said = [self._hold(journal, hold.cause, at)]
+            said = [self.hold(journal, hold.cause, at)]
         return said
 
     def park(self, journal: Journal, fact: Fact, reason: str) -> list[Utterance]:
@@ -118,7 +118,7 @@ class Carrier:
         if fact.id in journal.awaiting:
             journal.awaiting.remove(fact.id)
         cause = changed(f"{fact.type} cannot be read: {reason.removeprefix(f'the value is no {fact.type}: ')}")
-        said = [] if journal.hold is not None else [self._hold(journal, cause, fact.at)]
+        said = [] if journal.hold is not None else [self.hold(journal, cause, fact.at)]
         journal.park(fact)
         return said
 
@@ -183,7 +183,7 @@ class Carrier:
         cause = changed("; ".join(sentences[:SENTENCES_MAX]))
         if journal.hold is not None and journal.hold.cause == cause:
             return []
-        return [self._hold(journal, cause, at)]
+        return [self.hold(journal, cause, at)]
 
     def _hindering(self, journal: Journal) -> Iterator[Change]:
         comparison = self.stored.comparison(journal.flow)
@@ -194,7 +194,8 @@ class Carrier:
         kinds = self._view.graph.schema.messages
         return [f"{fact.type} cannot be read" for fact in parked if not is_readable(fact, kinds)]
 
-    def _hold(self, journal: Journal, cause: str, at: float) -> Utterance:
+    def hold(self, journal: Journal, cause: str, at: float) -> Utterance:
+        """Hold the saga as a whole for this cause; returns what is told of it."""
         former = journal.hold
         attempt = former.attempt + 1 if former is not None else 1
         journal.hold = Hold(cause, former.parked if former is not None else (), attempt)

@@ -31,7 +31,6 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import msgspec
-from pydantic import ValidationError
 
 from consumers.runtime.field_types import ANY, FieldRecord
 from consumers.runtime.flow_record import FlowRecord, MessageRecord, StepRecord
@@ -285,6 +284,6 @@ def is_readable(fact: Fact, kinds: Mapping[str, type[Message]]) -> bool:
         return False
     try:
         kind.__pydantic_validator__.validate_json(fact.body)
-    except ValidationError:
+    except (ValueError, RecursionError):
         return False
     return True

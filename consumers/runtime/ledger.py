@@ -38,6 +38,7 @@ from consumers.runtime.quarantine import ENGINE_FAULT, Attempt, CountFault, Faul
 from consumers.runtime.speaking import fitting, outgoing
 from consumers.runtime.suspects import Suspects
 from consumers.runtime.timers import Mark, Timers
+from consumers.runtime.unfit import changed
 from consumers.runtime.unread import ASIDE_PREFIX, UnreadJournals
 from consumers.runtime.utterances import Failure, Utterance, command_refused, compensation_stuck, step_paused
 from consumers.runtime.view import View
@@ -122,7 +123,7 @@ class Ledger(Memory):
             log.error("ledger.journal_unread", extra={"participant": self.view.participant, "saga_id": key})
             self._unread.put(key, str(error))
             journal = None
-        if journal is not None and (self._carrier.must_look_at(journal) or self._unread.is_readable_again(key)):
+        if journal is not None and (self._must_look_at(journal) or self._unread.is_readable_again(key)):
             self._to_carry[key] = None
         dues = dues_of(journal) if journal else {}
         self._timers.keep(key, dues)
@@ -130,6 +131,13 @@ class Ledger(Memory):
         states = {item.state for item in journal.items.values()} if journal else set()
         if journal is not None and (journal.is_failing or states & {"ready", "running"}):
             self._to_visit[key] = None
+
+    def _must_look_at(self, journal: Journal) -> bool:
+        try:
+            return self._carrier.must_look_at(journal)
+        except Exception as error:
+            self._faults.note("carry", journal.saga_id, error)
+            return True
 
     def reopen(self, ending: Ending, now: float) -> None:
         """Called once, after all is loaded: what the former life was running will run again."""
@@ -155,9 +163,14 @@ class Ledger(Memory):
     def _carry(self, journal: Journal, now: float) -> None:
         """Look at a saga of another flow before anything of it is applied or started."""
         del self._to_carry[journal.saga_id]
-        with self._attempt("carry", journal):
+        with self._attempt("carry", journal) as attempt:
             said = self._unread.read_again(journal, now) + self._carrier.carry(journal, self._ending, now)
             self._follow(journal, said + settle(journal, self.view, now), now)
+        if attempt.error is not None:
+            # What is not known to be carried well is not carried.
+            with self._attempt("hold", journal):
+                cause = changed(f"what has changed could not be found: {words_of(attempt.error)}")
+                self._follow(journal, [self._carrier.hold(journal, cause, now)], now)
         for fact in self._unread.taken(journal.saga_id):
             with self._attempt("carry", journal) as attempt:
                 self._follow(journal, self._carrier.apply(journal, fact), now)

@@ -4,6 +4,7 @@ The record stays in the state topic as it is. Beside it, under `aside/<saga id>`
 come for the saga since. A build that can read the record applies them, in order. The door refuses the saga's commands.
 """
 
+import logging
 from itertools import islice
 
 import msgspec
@@ -17,6 +18,8 @@ from consumers.runtime.view import View
 from schemas.engine import ItemResumed, ItemSkipped, StepFailed
 from schemas.message import Message
 from schemas.topics import state_topic
+
+log = logging.getLogger(__name__)
 
 ASIDE_PREFIX = "aside/"
 ANSWERED_MAX = 200
@@ -55,8 +58,9 @@ class UnreadJournals:
         try:
             if value is not None:
                 self._asides[saga_id] = msgspec.msgpack.decode(value, type=Aside)
-        except (msgspec.MsgspecError, ValueError):
-            return
+        except (msgspec.MsgspecError, ValueError) as error:
+            told = {"participant": self._view.participant, "saga_id": saga_id, "error": str(error)}
+            log.error("ledger.aside_unread", extra=told)
 
     def put(self, saga_id: str, error: str) -> None:
         """The state record of this saga cannot be read."""

@@ -7,8 +7,10 @@ import pytest
 from pydantic import AliasChoices, Field
 
 from consumers.runtime.finishing import Broke, Waits
+from consumers.runtime.flow_changes import Change, Comparison
 from consumers.runtime.flow_record import FLOW_PREFIX
 from consumers.runtime.graph import Graph
+from consumers.runtime.journal import Journal
 from producers.headers import headers_for
 from producers.identity import fact_id
 from schemas.engine import EngineCommand, ItemResumed, ItemSkipped, RetryItem, SkipItem, StepFailed
@@ -586,3 +588,22 @@ def test_an_event_that_only_the_former_flow_heard_is_kept_for_a_held_saga() -> N
     held.commit()
     back = held.reopened(graph=ORDER)
     assert back.starts() == ["charge_card"]
+
+
+def test_a_mistake_of_the_engine_over_one_saga_of_another_flow_holds_that_saga(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = desk_joining()
+    desk.hears(order.OrderOpened(saga_id="o-2", participants=ORDER.participants), "opening 2", DESK)
+    desk.commit()
+
+    def hindering(self: Comparison, journal: Journal) -> list[Change]:
+        if journal.saga_id == SAGA:
+            raise ZeroDivisionError("half way")
+        return []
+
+    monkeypatch.setattr(Comparison, "hindering", hindering)
+    held = desk.reopened(graph=LEGS_SWAPPED)
+    held.starts()
+    assert held.commit() == [HELD]
+    assert "ZeroDivisionError" in told(held)[0][1]
+    other = held.ledger.journal("o-2")
+    assert other is not None and other.hold is None
