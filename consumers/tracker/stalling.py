@@ -48,7 +48,7 @@ class Deadlines:
         """The steps of another build for which the saga waits in vain; nothing while anything else can go on.
 
         A step that has not spoken may also be one that stays silent. So it counts only where no step of this build
-        owes the saga a fact, and nobody is asked a question.
+        owes the saga a fact, and no question is open.
         """
         if tracked.end is not None or tracked.standing or tracked.paused or tracked.question is not None:
             return ()

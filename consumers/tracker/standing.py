@@ -133,7 +133,7 @@ def apply_undone(tracked: Tracked, meanings: Meanings, meaning: Meaning, event: 
 
 
 def forget_spoken(tracked: Tracked, names: tuple[str, ...], causation: str) -> None:
-    """A step with these names has spoken about this message: the item stands still no more, whoever freed it."""
+    """A step with these names has spoken about this message: what freed the item may not have been told."""
     for name in names:
         _forget(tracked, f"{name}/{causation}")
         _forget(tracked, f"{name}/join")
