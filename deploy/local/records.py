@@ -65,10 +65,13 @@ def living(record: Record | None) -> psutil.Process | None:
         if found.status() == psutil.STATUS_ZOMBIE:
             return None
         try:
-            ours = found.environ().get(TOKEN_VARIABLE) == record.token
+            environment = found.environ()
         except psutil.AccessDenied:
-            ours = abs(found.create_time() - record.started_at) < START_TIME_TOLERANCE_SECONDS
-        return found if ours else None
+            environment = {}
+        # Linux shows a program that has just been started without its environment, for a moment.
+        if environment:
+            return found if environment.get(TOKEN_VARIABLE) == record.token else None
+        return found if abs(found.create_time() - record.started_at) < START_TIME_TOLERANCE_SECONDS else None
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
 

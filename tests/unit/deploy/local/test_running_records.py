@@ -48,6 +48,15 @@ def test_a_pid_that_now_belongs_to_a_stranger_is_not_ours(places: Places, strang
     assert living(read_record(places.record("idler"))) is None
 
 
+def test_a_program_whose_environment_is_not_shown_is_known_by_when_it_was_started(
+    stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_at = psutil.Process(stranger.pid).create_time()
+    monkeypatch.setattr(psutil.Process, "environ", lambda process: {})
+    assert living(Record("idler", stranger.pid, started_at, "token")) is not None
+    assert living(Record("idler", stranger.pid, started_at - 60, "token")) is None
+
+
 def test_a_pid_that_nobody_has_is_dead() -> None:
     assert living(Record("idler", 2**22 + 1, 0.0, "token")) is None
     assert living(None) is None
