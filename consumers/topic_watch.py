@@ -48,11 +48,16 @@ class TopicWatch(Collector):
         self._known = every
 
     async def watch(self) -> None:
-        """Look now and then, until it is cancelled. What cannot be looked at changes nothing."""
+        """Look now and then, until it is cancelled. What cannot be looked at changes nothing, and is logged once."""
+        told = ""
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             try:
                 async with asyncio.timeout(LOOK_SECONDS_MAX):
                     self.note(await self._look())
+                cause = ""
             except Exception as error:
-                log.info("worker.topics.unknown", extra={"cause": repr(error)})
+                cause = repr(error)
+            if cause and cause != told:
+                log.info("worker.topics.unknown", extra={"cause": cause})
+            told = cause

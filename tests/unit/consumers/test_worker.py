@@ -182,15 +182,16 @@ async def test_a_change_under_a_running_worker_is_told_once_and_stands_in_a_metr
     async def look() -> list[Drift]:
         nonlocal looks
         looks += 1
-        if looks == 2:
+        if looks in (2, 3):
             raise ConnectionError("no broker answers")
-        return answers[0] if looks < 4 else answers[1] if looks < 6 else []
+        return answers[0] if looks < 5 else answers[1] if looks < 7 else []
 
     monkeypatch.setattr("consumers.topic_watch.LOOK_EVERY_SECONDS", 0.0)
     watch = TopicWatch(look)
     watching = asyncio.create_task(watch.watch())
     metrics: set[tuple[str, str]] = set()
-    while looks < 8:
+    caplog.set_level("INFO", "consumers.topic_watch")
+    while looks < 9:
         (gauge,) = watch.collect()
         metrics |= {(sample.labels["setting"], sample.labels["dangerous"]) for sample in gauge.samples}
         await asyncio.sleep(0)
@@ -200,6 +201,8 @@ async def test_a_change_under_a_running_worker_is_told_once_and_stands_in_a_metr
         ("segment.ms", "WARNING"),
         ("cleanup.policy", "ERROR"),
     ]
+    unknown = [record for record in caplog.records if record.msg == "worker.topics.unknown"]
+    assert len(unknown) == 1, "the same cause is told once"
     assert metrics == {("segment.ms", "false"), ("cleanup.policy", "true")}
     assert not next(iter(watch.collect())).samples
 
