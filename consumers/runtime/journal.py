@@ -222,6 +222,21 @@ def decoded(encoded: bytes) -> Journal:
     return journal
 
 
+def loaded(saga_id: str, encoded: bytes) -> Journal:
+    """Return the journal in the state record of a saga.
+
+    Raises `JournalUnreadable` also for a record that contradicts itself.
+    """
+    journal = decoded(encoded)
+    if journal.saga_id != saga_id:
+        raise JournalUnreadable(f"it is of another saga, {journal.saga_id!r}")
+    if any(item.id != key for key, item in journal.items.items()):
+        raise JournalUnreadable("an item of it has two names")
+    if any(fact.type != key for key, fact in journal.facts.items()):
+        raise JournalUnreadable("an event of it has two types")
+    return journal
+
+
 def _newer(encoded: bytes) -> str:
     """That the record is of a later build, where it says so of itself."""
     try:

@@ -1,6 +1,6 @@
 """PURE: where the journals of one lane are kept, and which of them have changed since the last snapshot."""
 
-from consumers.runtime.journal import Journal, decoded
+from consumers.runtime.journal import Journal, loaded
 from consumers.runtime.limits import Sizes
 from consumers.runtime.quarantine import Faults, encoded
 from consumers.runtime.shelf import Shelf
@@ -33,7 +33,7 @@ class Journals:
         self.sizes.encoded(saga_id, len(record or b""))
         if record is None:
             return None
-        journal = decoded(record)
+        journal = loaded(saga_id, record)
         self._shelf.put(journal, record)
         return journal
 

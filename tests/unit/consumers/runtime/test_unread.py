@@ -1,6 +1,7 @@
 """A state record that this build cannot read holds its saga, and is kept as it is until a build can read it."""
 
 from dataclasses import replace
+from random import Random
 
 import msgspec
 import pytest
@@ -152,3 +153,50 @@ def test_an_event_that_is_written_twice_is_kept_once() -> None:
     held.hears(order.StockReserved(saga_id=SAGA), "stock", STORE)
     held.commit()
     assert held.others[f"{ASIDE_PREFIX}{SAGA}"] == kept
+
+
+def damaged(record: bytes, random: Random) -> bytes:
+    """The record with some bytes changed, lost or added."""
+    found = bytearray(record)
+    for _ in range(random.choice((1, 1, 1, 3))):
+        place = random.randrange(len(found) or 1)
+        what = random.randrange(3)
+        found[place : place + (what < 2)] = bytes([random.randrange(256)]) if what else b""
+    return bytes(found[: random.randrange(len(found))] if random.random() < 0.1 else found)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_damage_to_a_state_record_stops_the_lane_or_is_overwritten_unread(seed: int) -> None:
+    random = Random(seed)
+    for make in (till_charging, opened_desk):
+        bench = make()
+        bench.starts()
+        bench.commit()
+        for records in (bench.state, bench.others):
+            records |= {key: damaged(value, random) for key, value in records.items() if random.random() < 0.7}
+        before = bench.state[SAGA]
+        later = bench.reopened(random.choice(("clean", "crashed", "lost")))
+        is_unread = SAGA in later.ledger._unread.causes
+        for event in (
+            order.StockReserved(saga_id=SAGA),
+            order.OrderCleared(saga_id=SAGA),
+            order.OrderExpired(saga_id=SAGA),
+        ):
+            later.hears(event, event.wire_type, DESK)
+            later.starts()
+            later.commit()
+        assert not is_unread or later.state[SAGA] == before
+        again = later.reopened("crashed")
+        again.starts()
+        again.commit()
+
+
+@pytest.mark.parametrize("name", ["saga_id", "items", "facts"])
+def test_a_record_that_contradicts_itself_is_unread(name: str) -> None:
+    till = till_charging()
+    till.hears(order.StockReserved(saga_id=SAGA), "stock", STORE)
+    till.commit()
+    record = msgspec.msgpack.decode(till.state[SAGA])
+    record[name] = "o-2" if name == "saga_id" else {f"{key}?": one for key, one in record[name].items()}
+    held = with_record(till, msgspec.msgpack.encode(record))
+    assert (held.starts(), held.commit()) == ([], [HELD])
