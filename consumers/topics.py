@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from consumers.kinds import SagaKind
-from consumers.runtime.transport import POSITION_KEY, Position
+from consumers.runtime.transport import FIRST_POSITION_KEY, Position
 from consumers.topic_rules import Drift, TopicKind, drifts, replica_drift, settings_of
 from producers.bounded_consumer import BoundedConsumer
 from producers.brokers import AdminClient
@@ -236,6 +236,7 @@ async def _give_positions(settings: Settings, kind: SagaKind, begin_from: str | 
     topics = kind.graph.schema.topics
     async with BoundedConsumer(**connection(settings), enable_auto_commit=False) as consumer:
         ends = await _ends(consumer, [topics.events, topics.commands, *map(state_topic, kind.participants)])
+        starts: dict[TopicPartition, int] = await consumer.beginning_offsets(list(ends))
     has_history = any(end for partition, end in ends.items() if partition.topic == topics.events)
     if has_history and begin_from is None:
         return
@@ -247,10 +248,11 @@ async def _give_positions(settings: Settings, kind: SagaKind, begin_from: str | 
         for participant in kind.participants:
             for partition, end in ends.items():
                 if partition.topic == state_topic(participant) and end == 0:
-                    offsets = _offsets(ends, topics, partition.partition) if begin_from == "now" else {}
+                    # Another key than that of a live position: one that is written late replaces none.
+                    offsets = _offsets(ends if begin_from == "now" else starts, topics, partition.partition)
                     value = msgspec.msgpack.encode(Position(offsets, clean=True))
                     await producer.send_and_wait(
-                        partition.topic, value, POSITION_KEY.encode(), partition=partition.partition
+                        partition.topic, value, FIRST_POSITION_KEY.encode(), partition=partition.partition
                     )
 
 
@@ -263,5 +265,6 @@ async def _ends(consumer: BoundedConsumer, names: list[str]) -> dict[TopicPartit
     return ends
 
 
-def _offsets(ends: dict[TopicPartition, int], topics: Any, partition: int) -> dict[str, int]:
-    return {topic: ends[TopicPartition(topic, partition)] for topic in (topics.events, topics.commands)}
+def _offsets(found: dict[TopicPartition, int], topics: Any, partition: int) -> dict[str, int]:
+    places = {topic: TopicPartition(topic, partition) for topic in (topics.events, topics.commands)}
+    return {topic: found[place] for topic, place in places.items() if place in found}

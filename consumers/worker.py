@@ -260,21 +260,19 @@ class Worker:
         return [one for one in (await plan(self._settings, self._kinds)).drift if one.topic in ours]
 
     def _causes(self) -> list[str]:
-        causes = [f"{group.role.name}: {group.failure}" for group in self.groups if group.failure is not None]
         # A member without any lane is a spare one, and well.
         lanes = [lane for group in self.groups for lane in group.lanes.values()]
-        causes += [f"{lane.name} {lane.trouble}" for lane in lanes if lane.trouble]
+        causes = [f"{lane.name} {lane.trouble}" for lane in lanes if lane.trouble]
         return causes if self.is_polling() else [*causes, "a participant no longer polls"]
 
     async def is_ready(self, seconds: float) -> bool:
         """Wait until every lane assigned to it has read its backlog; False where one is not open for so many seconds.
 
-        A backlog takes as long as it takes: ending the worker because of it would begin it again. Raises `AccessDenied`
-        at once where a right is missing.
+        A backlog takes as long as it takes: ending the worker because of it would begin it again. A lane whose position
+        is lost is not waited for. Raises `AccessDenied` at once where a right is missing.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            self.raise_failure()
             if denied := self.denials():
                 raise denied[0]
             if all(group.is_ready() for group in self.groups):
@@ -283,12 +281,6 @@ class Worker:
                 deadline = time.monotonic() + seconds
             await asyncio.sleep(0.02)
         return False
-
-    def raise_failure(self) -> None:
-        """Raise the error that keeps a lane from ever opening, if there is one."""
-        for group in self.groups:
-            if group.failure is not None:
-                raise group.failure
 
     def troubles(self) -> dict[str, str]:
         """What keeps each lane or group from its work just now, by its name."""
@@ -301,7 +293,7 @@ class Worker:
 
     def _closed_lanes(self) -> dict[str, str]:
         return {
-            lane.name: repr(lane.last_error) if lane.last_error is not None else "not yet"
+            lane.name: lane.logs.position_lost or (repr(lane.last_error) if lane.last_error is not None else "not yet")
             for group in self.groups
             for lane in group.lanes.values()
             if not lane.is_live

@@ -10,8 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAuthorizationFailedError
 
 from producers.answers import Answer, Published, answer_in, fact_in, record_from, status_in
 from producers.bounded_consumer import BoundedConsumer
@@ -284,15 +284,12 @@ class Client:
     async def _reader(self, starts: Mapping[TopicPartition, int]) -> AsyncIterator[BoundedConsumer]:
         """A reader of committed records, from these offsets on; what retention has removed is passed over."""
         needs = f"READ on topic {', '.join(sorted({partition.topic for partition in starts}))}"
-        reader = BoundedConsumer(
-            **self._connection, isolation_level="read_committed", enable_auto_commit=False, auto_offset_reset="earliest"
-        )
+        reader = BoundedConsumer(**self._connection, isolation_level="read_committed", enable_auto_commit=False)
         try:
             async with asyncio.timeout(REACHABLE_WITHIN_SECONDS):
                 await reader.start()
-                reader.assign(list(starts))
-                for partition, beginning in (await reader.beginning_offsets(list(starts))).items():
-                    reader.seek(partition, max(beginning, starts[partition]))
+                begins = await reader.beginning_offsets(list(starts))
+                reader.assign_at({partition: max(begins[partition], start) for partition, start in starts.items()})
         except (KafkaError, OSError, TimeoutError) as error:
             await reader.stop()
             raise await self._failure(error, needs) from error
@@ -312,7 +309,7 @@ class Client:
         """Every record up to these offsets, and perhaps some behind them."""
         heard_at = time.monotonic()
         while behind := [partition for partition, end in ends.items() if await reader.position(partition) < end]:
-            for batch in (await reader.getmany(*behind, timeout_ms=POLL_MILLISECONDS)).values():
+            for batch in (await _fetched(reader, *behind)).values():
                 heard_at = time.monotonic()
                 for record in batch:
                     yield record_from(record)
@@ -334,6 +331,22 @@ def pieces_backwards(begin: int, end: int, size: int = FIRST_PIECE_RECORDS) -> I
 
 async def _live(reader: BoundedConsumer) -> AsyncIterator[Record]:
     while True:
-        for batch in (await reader.getmany(timeout_ms=POLL_MILLISECONDS)).values():
+        for batch in (await _fetched(reader)).values():
             for record in batch:
                 yield record_from(record)
+
+
+async def _fetched(reader: BoundedConsumer, *partitions: TopicPartition) -> dict[TopicPartition, list[ConsumerRecord]]:
+    """What has arrived; what retention removes meanwhile is passed over, as it is where a reader begins.
+
+    Raises `OffsetOutOfRangeError` where a log ends before what was read of it: it is another log by now.
+    """
+    try:
+        return await reader.getmany(*partitions, timeout_ms=POLL_MILLISECONDS)
+    except OffsetOutOfRangeError as error:
+        positions: dict[TopicPartition, int] = error.args[0]
+        for partition, begin in (await reader.beginning_offsets(list(positions))).items():
+            if begin < positions[partition]:
+                raise
+            reader.seek(partition, begin)
+        return {}

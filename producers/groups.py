@@ -1,6 +1,7 @@
 """How a consumer group stands at one partition: who is in it, and how far behind it is."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,13 @@ class GroupStanding:
     """How many members a group has, and how many records of one partition it has not read yet.
 
     `held_by` tells of an open transaction that hides what stands behind it there, or on the saga's commands, and of the
-    command that ends it.
+    command that ends it. `lost` says why the position of the partition's lane is lost, with the command that resets it.
     """
 
     members: int
     behind: int
     held_by: str = ""
+    lost: str = ""
 
 
 async def standing_of(settings: Settings, group: str, topic: str, partition: int) -> GroupStanding:
@@ -49,10 +51,36 @@ async def standing_of(settings: Settings, group: str, topic: str, partition: int
         await consumer.stop()
         await admin.close()
     committed = offsets[place].offset if place in offsets else 0
+    lost = _shown_beside(group, place, offsets)
     commands = SagaTopics.of(topic.partition(".")[0]).commands
     held = await look_for_open_transactions(settings, (topic, commands), partition)
     words = [f"{one.words}; `{one.remedy(settings.bootstrap_servers)}` ends it now" for one in held]
-    return GroupStanding(len(described[MEMBERS_PLACE]), end - max(0, committed), next(iter(words), ""))
+    return GroupStanding(len(described[MEMBERS_PLACE]), end - max(0, committed), next(iter(words), ""), lost)
+
+
+async def lost_positions(settings: Settings, groups: Iterable[str]) -> dict[tuple[str, int], str]:
+    """Return why the position of a lane is lost, by its participant and partition; only of those where it is.
+
+    The lane's worker writes it beside the group's offsets. Raises what the cluster answers.
+    """
+    found: dict[tuple[str, int], str] = {}
+    admin = AdminClient(**connection(settings))
+    await admin.start()
+    try:
+        for group in groups:
+            offsets: dict[TopicPartition, Any] = await admin.list_consumer_group_offsets(group)
+            for place in sorted(offsets):
+                if lost := _shown_beside(group, place, offsets):
+                    found[group, place.partition] = lost
+    finally:
+        await admin.close()
+    return found
+
+
+def _shown_beside(group: str, place: TopicPartition, offsets: Mapping[TopicPartition, Any]) -> str:
+    """Return what stands beside the offset, for people; nothing where that is nothing."""
+    beside = offsets[place].metadata if place in offsets else ""
+    return f"{group}.{place.partition} {beside}" if beside else ""
 
 
 async def _described(admin: AdminClient, group: str) -> Any:

@@ -4,21 +4,12 @@ A topic that was deleted and made again has its old name and another id; its off
 request ends at version 5 and knows no ids, so version 12 (Apache Kafka 3.1 and newer) is defined here.
 """
 
-import asyncio
-import random
 import uuid
 from collections.abc import Iterable
 from io import BytesIO
 from typing import NamedTuple
 
-from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import (
-    IncompatibleBrokerVersion,
-    KafkaError,
-    NodeNotReadyError,
-    RequestTimedOutError,
-    for_code,
-)
+from aiokafka.errors import IncompatibleBrokerVersion, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -31,8 +22,9 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
+from producers.brokers import BrokerClient
+
 UNKNOWN_TOPIC = 3
-ANSWERS_WITHIN_SECONDS = 5.0
 TEXT = CompactString("utf-8")
 
 
@@ -133,15 +125,15 @@ class Identities(NamedTuple):
     topics: dict[str, TopicIdentity]
 
 
-async def identities_of(client: AIOKafkaClient, topics: Iterable[str]) -> Identities:
-    """Ask one broker which of these topics exist and which ids they have; creates none.
+async def identities_of(client: BrokerClient, topics: Iterable[str]) -> Identities:
+    """Ask the brokers, until one answers, which of these topics exist and which ids they have; creates none.
 
     Raises:
         KafkaError: no broker answers, or one refuses to describe a topic.
     """
     named = list(topics)
     try:
-        answer = await _asked(client, named)
+        answer: MetadataResponse_v12 = await client.ask_any(MetadataRequest(named))
     except (IncompatibleBrokerVersion, NotImplementedError):
         return await _without_ids(client, named)
     found: dict[str, TopicIdentity] = {}
@@ -154,23 +146,7 @@ async def identities_of(client: AIOKafkaClient, topics: Iterable[str]) -> Identi
     return Identities(str(answer.cluster_id), found)
 
 
-async def _asked(client: AIOKafkaClient, topics: list[str]) -> MetadataResponse_v12:
-    """The first broker's answer; one that does not answer in time costs a few seconds."""
-    brokers = [broker.nodeId for broker in client.cluster.brokers()]
-    random.shuffle(brokers)
-    failure: Exception = NodeNotReadyError("no broker is known")
-    for node in brokers:
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN_SECONDS):
-                if await client.ready(node):
-                    answer: MetadataResponse_v12 = await client.send(node, MetadataRequest(topics))
-                    return answer
-        except (KafkaError, TimeoutError) as error:
-            failure = error
-    raise failure if isinstance(failure, KafkaError) else RequestTimedOutError("no broker answers")
-
-
-async def _without_ids(client: AIOKafkaClient, topics: list[str]) -> Identities:
+async def _without_ids(client: BrokerClient, topics: list[str]) -> Identities:
     cluster = await client.fetch_all_metadata()
     found = {
         name: TopicIdentity("", tuple(sorted(cluster.partitions_for_topic(name) or ())))

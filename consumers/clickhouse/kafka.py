@@ -52,7 +52,6 @@ def new_consumer(settings: Settings, instance: str | None = None, group: str = G
         client_id=instance or group,
         isolation_level="read_committed",
         enable_auto_commit=False,
-        auto_offset_reset="none",
         partition_assignment_strategy=[RangePartitionAssignor],
         session_timeout_ms=10_000,
         heartbeat_interval_ms=2_000,
@@ -89,7 +88,6 @@ class SinkCluster:
             **connection(settings),
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="none",
         )
         self.watch = Watch(self.admin, {group: topics})
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -10,7 +10,7 @@ from aiokafka.errors import ProducerFenced
 
 from consumers.runtime.lease import Membership
 from consumers.runtime.reader import METADATA_AGE_MS, Reader, Share, Take
-from consumers.runtime.transport import Transport
+from consumers.runtime.transport import Log, Logs, Transport
 from producers.bounded_consumer import BoundedConsumer
 from producers.describing import transaction_state
 from producers.errors import LaneLost, RecordRefused, StateUnreadable, Uncommittable
@@ -18,6 +18,7 @@ from producers.headers import NOOP_TYPE
 from producers.pauses import Pauses
 from producers.records import Outgoing, Record
 from producers.skipped_batches import skipped_in
+from producers.topic_identity import identities_of
 from producers.transactions import Place, TransactionalProducer
 
 log = logging.getLogger(__name__)
@@ -124,10 +125,9 @@ class KafkaTransport(Transport):
             **self._connection,
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
             metadata_max_age_ms=METADATA_AGE_MS,
         ) as reader:
-            reader.assign([self._state])
+            reader.assign_at(await reader.beginning_offsets([self._state]))
             end = (await reader.end_offsets([self._state]))[self._state]
             while await reader.position(self._state) < end:
                 batches = await reader.getmany(self._state, timeout_ms=100)
@@ -136,9 +136,8 @@ class KafkaTransport(Transport):
                     if record.key is not None:
                         yield record.key.decode(), record.value
 
-    async def beginnings(self) -> dict[str, int]:
-        offsets = await self._questions.beginning_offsets(list(self._heard.values()))
-        return {partition.topic: offset for partition, offset in offsets.items()}
+    async def logs(self) -> Logs:
+        return await logs_of(self._questions, self._uncommitted, self._heard, self._state)
 
     async def ends(self) -> dict[str, int]:
         return await self._ends(self._questions)
@@ -206,6 +205,24 @@ class KafkaTransport(Transport):
         producer, self._producer = self._producer, None
         if producer is not None:
             await producer.close()
+
+
+async def logs_of(
+    questions: BoundedConsumer,
+    uncommitted: BoundedConsumer,
+    inputs: Mapping[str, TopicPartition],
+    state: TopicPartition,
+) -> Logs:
+    """Return the logs of a lane as the cluster has them now."""
+    places = [*inputs.values(), state]
+    found = await identities_of(questions._client, [place.topic for place in places])
+    there = [one for one in places if one.topic in found.topics and one.partition in found.topics[one.topic].partitions]
+    starts = await questions.beginning_offsets(there)
+    # What a neighbour has committed may not be marked yet, and was heard all the same.
+    ends = await uncommitted.end_offsets(there)
+    logs = {place: Log(found.topics[place.topic].topic_id, starts[place], ends[place]) for place in there}
+    heard = {topic: logs.get(place) for topic, place in inputs.items()}
+    return Logs(found.cluster_id, heard, state.topic, logs.get(state))
 
 
 def pass_over(place: TopicPartition, value: bytes | None) -> None:

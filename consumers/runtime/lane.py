@@ -13,7 +13,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -22,12 +22,20 @@ from consumers.runtime.aside import Aside
 from consumers.runtime.finishing import Outcome
 from consumers.runtime.former_life import Ending, ending_of
 from consumers.runtime.isolating import Isolation
+from consumers.runtime.lane_logs import LaneLogs
 from consumers.runtime.lease import Lease
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Work
 from consumers.runtime.runners import RunItem, Runners
 from consumers.runtime.slots import Slots
 from consumers.runtime.timers import Mark
-from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, Clock, Position, Transport
+from consumers.runtime.transport import (
+    FIRST_POSITION_KEY,
+    JOURNAL_PREFIX,
+    POSITION_KEY,
+    Clock,
+    Position,
+    Transport,
+)
 from consumers.runtime.trials import Transactions, Trials
 from producers.errors import LaneLost, PositionLost
 from producers.records import Record
@@ -52,6 +60,9 @@ BARRIER_POLL_SECONDS = 0.005
 ROOM_POLL_SECONDS = 0.02
 REVOKED_DRAIN_SECONDS = 2.0
 FENCED_PAUSE_SECONDS = 1.5
+# A lane without a position that fits looks again whether an operator has given it one.
+FIRST_LOOK_AGAIN_SECONDS, LOOK_AGAIN_SECONDS_MAX = 0.5, 10.0
+LOOK_SECONDS_MAX = 10.0
 
 
 @dataclass
@@ -97,6 +108,7 @@ class Lane:
         self._wake = asyncio.Event()
         self._runners = Runners(name, run_item, self._finished)
         self._transactions = Transactions()
+        self.logs = LaneLogs(name, self._transactions)
         self._trials = Trials(host.suspect, self._wake, self._transactions)
         self._lease = Lease(transport.owns)
         # What the former life has left behind; kept as it is until this one may start something.
@@ -129,6 +141,8 @@ class Lane:
     @property
     def trouble(self) -> str:
         """Why the lane is not ready, or nothing."""
+        if self.logs.position_lost:
+            return self.logs.position_lost
         if self._isolation.cause:
             return self._isolation.cause
         if not self.is_live:
@@ -140,15 +154,22 @@ class Lane:
         return dict(self._committed)
 
     async def run(self) -> None:
-        """Open and live until stopped; an error opens the lane anew after a pause. Raises `PositionLost` only."""
+        """Open and live until stopped; an error opens the lane anew after a pause. Raises only what cancels it.
+
+        A lane whose position does not fit the logs stays closed until it has another one.
+        """
         while not self._stopping:
             try:
                 await self._open()
                 await self._live()
-            except (PositionLost, asyncio.CancelledError):
+            except asyncio.CancelledError:
                 # What runs must not outlive the lane, nor keep its places.
                 await self._let_go()
                 raise
+            except PositionLost as lost:
+                await self._let_go()
+                await self._stay_closed(str(lost))
+                continue
             except LaneLost as lost:
                 log.info("lane.lost", extra={"lane": self.name, "error": str(lost)})
                 # Long enough for a heartbeat to tell a frozen worker that its partitions were given away.
@@ -171,13 +192,44 @@ class Lane:
         self._stopping = True
         self._wake.set()
 
+    def compare(self, cluster_id: str, topic_ids: Mapping[str, str]) -> None:
+        """Take a look at the cluster; the lane opens again where a log is not the one that it reads."""
+        if self.logs.compare(cluster_id, topic_ids):
+            self._wake.set()
+
+    def compare_ends(self, read: Mapping[str, int], ends: Mapping[str, int | None]) -> None:
+        """Take a look at where the logs end, asked after the lane had read them up to `read`; see `LaneLogs`."""
+        if self.logs.compare_ends(read, ends):
+            self._wake.set()
+
+    def read_up_to(self) -> dict[str, int]:
+        """Up to where it has read its inputs, committed or not."""
+        return dict(self._offsets)
+
+    async def _stay_closed(self, cause: str) -> None:
+        """Return as soon as the position fits the logs, or the state topic has got another record."""
+        self.logs.lose(cause)
+        seconds = FIRST_LOOK_AGAIN_SECONDS
+        while not self._stopping:
+            await self._wait(seconds * (0.5 + self.host.jitter() / 2))
+            seconds = min(LOOK_AGAIN_SECONDS_MAX, seconds * 2)
+            try:
+                async with asyncio.timeout(LOOK_SECONDS_MAX):
+                    logs = await self.transport.logs()
+            except Exception as error:
+                log.info("lane.not_looked_at", extra={"lane": self.name, "error": repr(error)})
+                continue
+            if self.logs.may_fit(logs):
+                return
+
     async def _open(self) -> None:
         async with self.host.openings.taken():
             await self.transport.open()
             self.memory = self._remember()
             position = await self._restore()
-        self._offsets = await self._start_offsets(position)
-        self._former, self._ending = position, ending_of(position, self.host.life)
+        self._offsets = self.logs.open(position, await self.transport.logs())
+        self._former = position
+        self._ending = ending_of(position, self.host.life)
         unclean = position.unclean if position is not None and self._ending != "clean" else 0
         self._trials.begin(self.memory, deaths=unclean + (self._ending == "crashed"))
         if position is not None:
@@ -203,11 +255,12 @@ class Lane:
 
     async def _restore(self) -> Position | None:
         """Load what the state topic has of each saga in the end; what was overwritten is not even decoded."""
-        position: Position | None = None
+        positions: dict[str, Position] = {}
         journals: dict[str, bytes] = {}
         async for key, value in self.transport.restore():
-            if key == POSITION_KEY and value is not None:
-                position = msgspec.msgpack.decode(value, type=Position)
+            if key in (POSITION_KEY, FIRST_POSITION_KEY):
+                if value is not None:
+                    positions[key] = msgspec.msgpack.decode(value, type=Position)
             elif not key.startswith(JOURNAL_PREFIX):
                 self.memory.load_other(key, value)
             else:
@@ -220,23 +273,7 @@ class Lane:
             self.memory.load(saga_id, journals.pop(saga_id))
             if loaded % LOADED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return position
-
-    async def _start_offsets(self, position: Position | None) -> dict[str, int]:
-        beginnings = await self.transport.beginnings()
-        if position is None:
-            raise PositionLost(
-                f"{self.name} has no position in its state topic; `soma topics apply` gives it one"
-                " when it creates the topics, or with --from beginning|now"
-            )
-        offsets = {topic: position.offsets.get(topic, beginning) for topic, beginning in beginnings.items()}
-        for topic, offset in offsets.items():
-            if offset < beginnings[topic]:
-                raise PositionLost(
-                    f"{self.name} stands at {topic} {offset}, which the topic no longer keeps (it begins at"
-                    f" {beginnings[topic]}); `soma topics apply --from beginning|now` gives it a new position"
-                )
-        return offsets
+        return positions.get(POSITION_KEY) or positions.get(FIRST_POSITION_KEY)
 
     async def _catch_up(self) -> None:
         """Hear the whole backlog before anything starts: an end may stand in it.
@@ -310,6 +347,7 @@ class Lane:
 
     def _hear(self) -> int:
         """Apply what was read, so much at once that the event loop has its turn; returns how many records."""
+        self.logs.check()
         now, heard = self.host.clock(), 0
         memory, ends, queue, isolation = self.memory, self._backlog_ends, self._queue, self._isolation
         left = isolation.left()
@@ -422,8 +460,9 @@ class Lane:
         paused, ends = self.memory.paused(), self.memory.ends_of_steps()
         if self._former is not None:
             # Nothing has started yet: what the former life left unknown is as unknown to the next one.
-            return msgspec.structs.replace(self._former, offsets=offsets, paused=paused, ends=ends)
-        return Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends)
+            identity = self.logs.identity._asdict()
+            return msgspec.structs.replace(self._former, offsets=offsets, paused=paused, ends=ends, **identity)
+        return Position(offsets, clean, self.host.life, self._trials.deaths, paused, ends, *self.logs.identity)
 
     async def _farewell(self) -> None:
         """Give what is running a moment to end, and note that nothing runs; unless it was still catching up."""
@@ -443,6 +482,7 @@ class Lane:
 
     async def _let_go(self) -> None:
         self.is_live = False
+        self.logs.close()
         self._queue.clear()
         await self._transaction.cancel()
         await self._question.cancel()

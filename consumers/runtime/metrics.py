@@ -39,6 +39,11 @@ ITEMS = Figure(
 RUNNING = Figure("soma_items_running", ("participant",), "Attempts that run just now.")
 DURATION = Figure("soma_step_duration_seconds", ("participant", "step"), "How long an attempt took.")
 LANE_OPEN = Figure("soma_lane_open", ("participant", "partition"), "1 where the lane is open, 0 while it opens.")
+LANE_POSITION_LOST = Figure(
+    "soma_lane_position_lost",
+    ("participant", "partition"),
+    "1 where no position of the lane fits its logs, and it stays closed until `soma topics apply --reset`.",
+)
 LANE_OFFSET = Figure(
     "soma_lane_committed_offset",
     ("participant", "topic", "partition"),
@@ -81,6 +86,7 @@ CATALOGUE = (
     DURATION,
     BLOCKED,
     LANE_OPEN,
+    LANE_POSITION_LOST,
     LANE_OFFSET,
     POLLED,
     BREAKER,
@@ -216,13 +222,14 @@ class StandingFigures(Collector):
 
 def _of_lanes(groups: Iterable[ParticipantGroup]) -> Iterable[Metric]:
     live, offsets, paused = _family(LANE_OPEN), _family(LANE_OFFSET), _family(STEP_PAUSED)
-    backlog, full = _family(LANE_BACKLOG), _family(LANE_FULL)
+    backlog, full, lost = _family(LANE_BACKLOG), _family(LANE_FULL), _family(LANE_POSITION_LOST)
     paused_steps: set[tuple[str, str]] = set()
     for group in groups:
         name = group.role.name
         for partition, lane in group.lanes.items():
             place = (name, str(partition))
             live.add_metric(place, lane.is_live)
+            lost.add_metric(place, bool(lane.logs.position_lost))
             backlog.add_metric(place, lane.memory.backlog_bytes())
             full.add_metric(place, lane.is_full)
             paused_steps |= {(name, step) for step in lane.memory.paused()}
@@ -230,7 +237,7 @@ def _of_lanes(groups: Iterable[ParticipantGroup]) -> Iterable[Metric]:
                 offsets.add_metric((name, topic, str(partition)), offset)
     for labels in sorted(paused_steps):
         paused.add_metric(labels, 1)
-    return live, offsets, paused, backlog, full
+    return live, lost, offsets, paused, backlog, full
 
 
 def _family(figure: Figure) -> GaugeMetricFamily:

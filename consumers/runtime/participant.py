@@ -4,23 +4,26 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
 
 from consumers.runtime.heartbeats import Heartbeat, proving_heartbeat
 from consumers.runtime.kafka_transport import KafkaTransport
 from consumers.runtime.lane import REVOKED_DRAIN_SECONDS, Host, Lane
 from consumers.runtime.lease import Membership
+from consumers.runtime.log_watch import LogWatch, vanished
 from consumers.runtime.memory import Memory
 from consumers.runtime.reader import Reader
 from consumers.runtime.runners import RunItem
 from producers.bounded_consumer import BoundedConsumer
-from producers.errors import PositionLost
+from producers.group_coverage import words_for
 from producers.records import Record
+from producers.topic_identity import identities_of
 from schemas.topics import SagaTopics, state_topic
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,12 @@ SESSION_SECONDS = 6
 FAILED_POLL_PAUSE_SECONDS = 0.2
 FAREWELL_SECONDS = 6.0
 OFFSETS_SHOWN_EVERY_SECONDS = 5.0
+LOOK_AT_LOGS_EVERY_SECONDS = 5.0
+LOOK_SECONDS_MAX = 10.0
+# The leader of the group makes assignments of what it knows of the topics.
+METADATA_AGE_MS = 30_000
+# What a broker takes beside an offset.
+SHOWN_CHARACTERS_MAX = 2_000
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,6 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             group_instance_id=f"{role.name}.{member}{'.door' if role.is_door else ''}",
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
             partition_assignment_strategy=[RangePartitionAssignor],
             session_timeout_ms=SESSION_SECONDS * 1_000,
             heartbeat_interval_ms=1_000,
@@ -72,6 +80,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             # Longer than the rebalance that a join waits for; a frozen coordinator costs no more.
             request_timeout_ms=25_000,
             max_poll_interval_ms=60_000,
+            metadata_max_age_ms=METADATA_AGE_MS,
         )
         self._questions = BoundedConsumer(**connection, isolation_level="read_committed", enable_auto_commit=False)
         self._uncommitted = BoundedConsumer(**connection, isolation_level="read_uncommitted", enable_auto_commit=False)
@@ -83,7 +92,6 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         self._lives: dict[int, asyncio.Task[None]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self.polled_at = time.monotonic()
-        self.failure: BaseException | None = None
         self.poll_error: BaseException | None = None
 
     async def start(self) -> None:
@@ -92,7 +100,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         await self._questions.start()
         await self._uncommitted.start()
         await self._consumer.start()
-        self._tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._show_offsets())]
+        works = (self._poll(), self._show_offsets(), self._watch_logs())
+        self._tasks = [asyncio.create_task(work, name=self.role.name) for work in works]
 
     async def stop(self) -> None:
         """Drain the lanes, leave the group. May be called twice."""
@@ -114,12 +123,15 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         return topics.commands, topics.events, topics.status, topics.dead, state_topic(self.role.name)
 
     def is_open(self) -> bool:
-        """Whether the group gave it its partitions, and every lane of them is open; a spare member has none."""
-        return self._has_joined and all(lane.is_live for lane in self.lanes.values())
+        """Whether the group gave it its partitions, and every lane of them is open; a spare member has none.
+
+        A lane whose position is lost waits for an operator, and the others do not wait for it.
+        """
+        return self._has_joined and all(lane.is_live or lane.logs.position_lost for lane in self.lanes.values())
 
     def is_ready(self) -> bool:
         """Whether its lanes have also read the backlogs that they found, and get on."""
-        return self._has_joined and all(lane.is_ready for lane in self.lanes.values())
+        return self._has_joined and all(lane.is_ready or lane.logs.position_lost for lane in self.lanes.values())
 
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Called by the consumer, which waits for it: finish the transactions, let go of the lanes."""
@@ -129,6 +141,9 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         """Called by the consumer, which sends no heartbeat meanwhile: only start the lanes, restore elsewhere."""
         # The group says who reads; this consumer never does.
         self._consumer.pause(*assigned)
+        for partition in assigned:
+            # Without a position, aiokafka would ask the group for one, and most have none there.
+            self._consumer.seek(partition, 0)
         topic = self.role.topics.events
         partitions = len(self._consumer.partitions_for_topic(topic) or ())
         for index in sorted({partition.partition for partition in assigned}):
@@ -176,13 +191,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             self.role.run_item,
         )
         self.lanes[index] = lane
-        life = self._lives[index] = asyncio.create_task(lane.run(), name=lane.name)
-        life.add_done_callback(self._note_end)
-
-    def _note_end(self, life: asyncio.Task[None]) -> None:
-        if not life.cancelled() and isinstance(life.exception(), PositionLost):
-            self.failure = life.exception()
-            log.error("lane.position_lost", extra={"error": str(self.failure)})
+        self._lives[index] = asyncio.create_task(lane.run(), name=lane.name)
 
     async def _stop_lanes(self, drain_seconds: float) -> None:
         await asyncio.gather(*(self._stop_lane(index, drain_seconds) for index in list(self.lanes)))
@@ -190,7 +199,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
     async def _stop_lane(self, index: int, drain_seconds: float) -> None:
         lane, life = self.lanes.pop(index), self._lives.pop(index)
         await lane.stop(drain_seconds)
-        with contextlib.suppress(TimeoutError, PositionLost, asyncio.CancelledError):
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(drain_seconds + FAREWELL_SECONDS):
                 await asyncio.shield(life)
         if not life.done():
@@ -209,15 +218,60 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
                 await asyncio.sleep(FAILED_POLL_PAUSE_SECONDS)
 
     async def _show_offsets(self) -> None:
-        """Commit group offsets now and then: nobody starts from them, they only let lag displays work."""
+        """Commit group offsets now and then: no lane starts from them, they only let lag displays work.
+
+        Beside the offset stands why the lane's position is lost: the tracker and `soma doctor` read it there.
+        """
         while True:
             await asyncio.sleep(OFFSETS_SHOWN_EVERY_SECONDS)
             offsets = {
-                TopicPartition(topic, index): offset
+                partition: shown
                 for index, lane in self.lanes.items()
-                for topic, offset in lane.committed_offsets().items()
-                if lane.is_live and TopicPartition(topic, index) in self._consumer.assignment()
+                for partition, shown in shown_offsets(index, lane, self.role.inputs).items()
+                if partition in self._consumer.assignment()
             }
             if offsets:
                 with contextlib.suppress(Exception):
                     await self._consumer.commit(offsets)
+
+    async def _watch_logs(self) -> None:
+        """Look now and then whether the topics are still those that the lanes read; no lane waits for it."""
+        watch = LogWatch((*self.role.inputs, state_topic(self.role.name)))
+        while True:
+            await asyncio.sleep(LOOK_AT_LOGS_EVERY_SECONDS)
+            try:
+                async with asyncio.timeout(LOOK_SECONDS_MAX):
+                    await self._look_at_logs(watch)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.info("participant.not_looked", extra={"participant": self.role.name, "error": repr(error)})
+
+    async def _look_at_logs(self, watch: LogWatch) -> None:
+        found = await identities_of(self._questions._client, watch.topics)
+        ids = watch.ids(found)
+        for lane in self.lanes.values():
+            lane.compare(found.cluster_id, ids)
+        missing = vanished(self._consumer.assignment(), found)
+        if missing:
+            named = {"participant": self.role.name, "partitions": words_for(missing)}
+            log.warning("participant.partitions.vanished", extra=named)
+            # The group's next assignment is made of what this client knows.
+            await self._consumer._client.force_metadata_update()
+            self.join_again()
+        read = {lane: lane.read_up_to() for lane in self.lanes.values() if lane.is_live}
+        places = [TopicPartition(topic, index) for index in self.lanes for topic in watch.topics]
+        gone = vanished(places, found)
+        ends = await self._uncommitted.end_offsets(
+            [one for one in places if one.topic in found.topics and one not in gone]
+        )
+        for index, lane in self.lanes.items():
+            if lane in read:
+                lane.compare_ends(read[lane], {topic: ends.get(TopicPartition(topic, index)) for topic in watch.topics})
+
+
+def shown_offsets(index: int, lane: Lane, inputs: Iterable[str]) -> dict[TopicPartition, tuple[int, str]]:
+    """Return what the group's offsets show of a lane: where it is, and why its position is lost where it is."""
+    offsets = lane.committed_offsets()
+    if lane.logs.position_lost:
+        cause = lane.logs.position_lost[:SHOWN_CHARACTERS_MAX]
+        return {TopicPartition(topic, index): (offsets.get(topic, 0), cause) for topic in inputs}
+    return {TopicPartition(topic, index): (offset, "") for topic, offset in offsets.items() if lane.is_live}

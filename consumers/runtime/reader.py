@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from producers.bounded_consumer import BoundedConsumer
 from producers.records import Record
@@ -35,11 +36,29 @@ class Share:
         self._reader, self._partition, self._take, self.told_early = reader, partition, take, told_early
         self.handed_over = offset
         self.is_paused = True
+        # The log does not have this offset: it begins behind it by now, or ends before it.
+        self.is_out_of_range = False
 
     @property
     def position(self) -> int:
-        """Up to where all was handed over. Markers of transactions count, which nobody is given."""
-        return self.handed_over if self.is_paused else max(self.handed_over, self._reader.stands_at(self._partition))
+        """Up to where all was handed over. Markers of transactions count, which nobody is given.
+
+        Raises `OffsetOutOfRangeError` where the log no longer has what is to be handed over next.
+        """
+        if self.is_out_of_range:
+            raise OffsetOutOfRangeError({self._partition: self.handed_over})
+        return self.stands_at()
+
+    @property
+    def is_wanting(self) -> bool:
+        """Whether it is to be handed anything."""
+        return not self.is_paused and not self.is_out_of_range
+
+    def stands_at(self) -> int:
+        """As `position`, whether or not the log has it."""
+        if not self.is_wanting:
+            return self.handed_over
+        return max(self.handed_over, self._reader.stands_at(self._partition))
 
     def pause(self) -> None:
         """Take no more for now; what the others take meanwhile is read again for this one."""
@@ -74,7 +93,6 @@ class Reader:
             **connection,
             isolation_level="read_committed",
             enable_auto_commit=False,
-            auto_offset_reset="earliest",
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES_MAX,
             metadata_max_age_ms=METADATA_AGE_MS,
         )
@@ -127,7 +145,7 @@ class Reader:
         takers = [
             share
             for share in self._shares.get(partition, ())
-            if share.told_early and not share.is_paused and share.position == offset
+            if share.told_early and share.is_wanting and share.position == offset
         ]
         if takers:
             there = list(records)
@@ -147,11 +165,11 @@ class Reader:
     def settle(self, partition: TopicPartition) -> None:
         """Every share of this partition notes where it stands, before the consumer is made to stand elsewhere."""
         for share in self._shares[partition]:
-            share.handed_over = share.position
+            share.handed_over = share.stands_at()
 
     def aim(self, partition: TopicPartition) -> None:
         """Stand where the earliest of those stands that want records of this partition; where nobody does, rest."""
-        wanting = [share.handed_over for share in self._shares[partition] if not share.is_paused]
+        wanting = [share.handed_over for share in self._shares[partition] if share.is_wanting]
         if not wanting:
             self._consumer.pause(partition)
             # A position must be known, or the beginning would be asked for.
@@ -165,6 +183,9 @@ class Reader:
         while True:
             try:
                 self._at_hand = await self._consumer.getmany(timeout_ms=POLL_MS)
+            except OffsetOutOfRangeError as error:
+                self._leave_out(error.args[0])
+                continue
             except Exception as error:
                 log.warning("reader.poll_failed", extra={"error": repr(error)})
                 self._go_back()
@@ -173,16 +194,26 @@ class Reader:
             self.polled_at = time.monotonic()
             while self._at_hand:
                 partition = next(iter(self._at_hand))
-                shares = [share for share in self._shares[partition] if not share.is_paused]
+                shares = [share for share in self._shares[partition] if share.is_wanting]
                 records = [_record(one) for one in self._at_hand[partition]] if shares else []
                 for share in shares:
                     share.hand_over(records)
                 del self._at_hand[partition]
 
+    def _leave_out(self, positions: dict[TopicPartition, int]) -> None:
+        """Hand over nothing more to those who stand where the log has no record; the others go on."""
+        for partition, offset in positions.items():
+            log.warning("reader.out_of_range", extra={**partition._asdict(), "offset": offset})
+            self.settle(partition)
+            for share in self._shares[partition]:
+                if share.is_wanting and share.handed_over == offset:
+                    share.is_out_of_range = True
+            self.aim(partition)
+
     def _go_back(self) -> None:
         """The consumer has moved past what a failed poll had taken already: read again what nobody was given."""
         for partition, shares in self._shares.items():
-            wanting = [share.handed_over for share in shares if not share.is_paused]
+            wanting = [share.handed_over for share in shares if share.is_wanting]
             if wanting:
                 self._consumer.seek(partition, min(wanting))
 

@@ -1,7 +1,7 @@
 """What a lane asks of the world: one partition index of Kafka, and the time. The simulator is another world."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -10,6 +10,8 @@ from producers.records import Outgoing
 Clock = Callable[[], float]
 
 POSITION_KEY = "position"
+# Where a lane begins that never had a position; another key, so that writing it late replaces none.
+FIRST_POSITION_KEY = "position/first"
 JOURNAL_PREFIX = "saga/"
 
 
@@ -19,6 +21,9 @@ class Position(msgspec.Struct, frozen=True):
     `clean`: the lane's backlog had been read to its end, and nothing was running. `owner` is the worker's life,
     `unclean` how many lives in a row have crashed. `paused` are the steps that stand still, with their causes, and
     `ends` tells how the last items of each step have ended (see `pausing`).
+
+    `cluster_id`, `topic_ids` and `state_start`, the offset at which the state topic begins, say to which logs the
+    offsets belong (see `positions`). They are empty in records of former builds, and where the brokers do not tell.
     """
 
     offsets: dict[str, int]
@@ -27,6 +32,26 @@ class Position(msgspec.Struct, frozen=True):
     unclean: int = 0
     paused: dict[str, str] = {}
     ends: dict[str, int] = {}
+    cluster_id: str = ""
+    topic_ids: dict[str, str] = {}
+    state_start: int | None = None
+
+
+class Log(NamedTuple):
+    """One partition as the cluster has it now: its topic's id ("" where it is not told), first offset and end."""
+
+    topic_id: str
+    start: int
+    end: int
+
+
+class Logs(NamedTuple):
+    """What a lane reads: its inputs by topic, and its state. None stands for a partition that does not exist."""
+
+    cluster_id: str
+    inputs: dict[str, Log | None]
+    state_topic: str
+    state: Log | None
 
 
 class Transport(Protocol):
@@ -38,8 +63,8 @@ class Transport(Protocol):
     def restore(self) -> AsyncIterator[tuple[str, bytes | None]]:
         """All committed records of the lane's state partition, in order. Only after `open`."""
 
-    async def beginnings(self) -> dict[str, int]:
-        """The first offset still kept, by input topic."""
+    async def logs(self) -> Logs:
+        """The lane's logs as the cluster has them now; may be asked while the lane is not open."""
 
     async def ends(self) -> dict[str, int]:
         """The end of what is committed now, by input topic."""
@@ -48,7 +73,10 @@ class Transport(Protocol):
         """The end of all that is written now, decided or not, by input topic; `positions` get there."""
 
     def positions(self) -> dict[str, int]:
-        """Up to where the inputs have been handed over, markers included, by input topic."""
+        """Up to where the inputs have been handed over, markers included, by input topic.
+
+        Raises where a log no longer has what comes next.
+        """
 
     def seek(self, offsets: dict[str, int]) -> None:
         """Hand over records from here on; those fetched before are dropped."""

@@ -28,13 +28,13 @@ def look_at(graph: Graph, partition: int, saga_id: str, stalled: Stalled) -> Wor
     return Work(Journal(saga_id, "", saga_id, ""), Item("look", owner.name, message), owner)
 
 
-def in_words(participant: str, members: int, behind: int, held_by: str = "") -> str:
+def in_words(participant: str, members: int, behind: int, held_by: str = "", lost: str = "") -> str:
     """What was found, for people; nothing where the participant runs and has read everything.
 
-    An open transaction comes first: the others may be its effects.
+    An open transaction and a lost position come first: the others may be their effects.
     """
-    if held_by:
-        return held_by
+    if held_by or lost:
+        return "; ".join(cause for cause in (held_by, lost) if cause)
     if not members:
         return f"nobody runs {participant}"
     if behind > 0:
@@ -71,6 +71,6 @@ class Inspector:
                         standing = await self._ask(*asked)
                 except Exception as error:
                     return Broke(type(error).__name__, f"could not look: {error}")
-                found = in_words(message.source, standing.members, standing.behind, standing.held_by)
+                found = in_words(message.source, standing.members, standing.behind, standing.held_by, standing.lost)
                 self._answers[asked] = (self._clock(), found)
         return Blocked(found, self._clock())

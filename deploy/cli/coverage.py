@@ -12,6 +12,7 @@ SETTLES_WITHIN_SECONDS = 10.0
 ASK_AGAIN_AFTER_SECONDS = 0.5
 SHOWN_GAPS = 3
 SHOWN_TOPICS = 3
+SHOWN_LANES = 5
 NO_SUCH_TABLE, NO_SUCH_DATABASE = 60, 81
 UNACKNOWLEDGED = (
     "SELECT _topic, _partition, first_offset, last_offset, target, cause, count() OVER () FROM ledger_gaps FINAL"
@@ -34,6 +35,7 @@ def running_checks(settings: Settings) -> Iterator[Check]:
         return
     yield check_topics(settings, kinds)
     yield check_readers(settings, kinds)
+    yield check_positions(settings, kinds)
     yield check_ledger(settings)
 
 
@@ -84,6 +86,25 @@ def check_readers(settings: Settings, kinds: Iterable[SagaKind]) -> Check:
         return Check("readers", True, "every partition has its sink and its workers")
     remedy = "`soma up` starts sink and worker; where they run, their log says why they do not join"
     return Check("readers", False, "; ".join(lacking), remedy)
+
+
+def check_positions(settings: Settings, kinds: Iterable[SagaKind]) -> Check:
+    """Is there a lane that stays closed because no position of it fits its logs?"""
+    from aiokafka.errors import KafkaError
+
+    from consumers.runtime.positions import reset_command
+    from producers.groups import lost_positions
+
+    groups = [participant for kind in kinds for participant in kind.participants]
+    try:
+        lost = asyncio.run(lost_positions(settings, groups))
+    except (KafkaError, OSError) as error:
+        return Check("positions", False, f"Kafka does not tell them: {error!r}", "see the check of kafka above")
+    if not lost:
+        return Check("positions", True, "every lane's position fits its logs")
+    commands = dict.fromkeys(f"`{reset_command(*place)}`" for place in list(lost)[:SHOWN_LANES])
+    more = f"; and {len(lost) - SHOWN_LANES} more" if len(lost) > SHOWN_LANES else ""
+    return Check("positions", False, "; ".join(list(lost.values())[:SHOWN_LANES]) + more, "; ".join(commands))
 
 
 async def _lacking(settings: Settings, wanted: dict[str, list[str]]) -> tuple[list[str], bool]:

@@ -30,7 +30,6 @@ from producers.errors import (
     ConnectionFailed,
     FlowError,
     Misconfigured,
-    PositionLost,
     TimedOut,
 )
 from producers.settings import Settings
@@ -63,7 +62,7 @@ def worker(settings: Settings, only: list[str], check: bool = False, name: str |
         places = Places.of(settings.home)
         with member_name(places.run, worker_program(only, name)) as member:
             return asyncio.run(_carry(settings, kinds, only, places, member))
-    except (FlowError, PositionLost, TopicsDiffer, ValueError) as error:
+    except (FlowError, TopicsDiffer, ValueError) as error:
         return _refuse(str(error), 2)
     except (ConnectionFailed, Misconfigured, TimedOut, StackError) as error:
         return _refuse(str(error), error.exit_code)
@@ -158,7 +157,6 @@ async def _look_after(settings: Settings, carried: Worker, stopping: asyncio.Eve
         feed_watchdog(HANGS_AFTER_SECONDS)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), LOOK_EVERY_SECONDS)
-        carried.raise_failure()
         for denied in map(str, carried.denials()):
             if denied not in told:
                 told.add(denied)

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from consumers.runtime.transport import Transport
+from consumers.runtime.transport import Log, Logs, Transport
 from producers.errors import LaneLost
 from producers.records import Outgoing, Record
 from tests.simulation.broker import Fenced, SimulatedBroker
@@ -56,9 +56,13 @@ class SimulatedTransport(Transport):
         for record in self.broker.fetch(self.state_topic, self.partition, 0)[0]:
             yield (record.key or b"").decode(), record.value
 
-    async def beginnings(self) -> dict[str, int]:
+    async def logs(self) -> Logs:
         await self._hop()
-        return dict.fromkeys(self.inputs, 0)
+        inputs, state = (*self.inputs, self.state_topic), self.state_topic
+        logs: dict[str, Log | None] = {
+            topic: Log(f"id of {topic}", 0, len(self.broker.log(topic, self.partition))) for topic in inputs
+        }
+        return Logs("simulated", {topic: logs[topic] for topic in self.inputs}, state, logs[state])
 
     async def ends(self) -> dict[str, int]:
         await self._hop()

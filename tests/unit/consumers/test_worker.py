@@ -36,7 +36,7 @@ def test_only_the_tracker_waits_until_everybody_can_read_what_it_tells_of(tmp_pa
 class Group:
     """A group of which a test says whether its lanes are open, and whether they have read their backlog."""
 
-    failure = poll_error = None
+    poll_error = None
 
     def __init__(self) -> None:
         self.open = self.ready = False

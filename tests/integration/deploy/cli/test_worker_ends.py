@@ -16,7 +16,6 @@ STUCK = """
 import asyncio, sys
 from pathlib import Path
 from deploy.cli import worker
-from producers.errors import PositionLost
 from producers.settings import Settings
 
 class Stuck(worker.Worker):
@@ -25,7 +24,7 @@ class Stuck(worker.Worker):
     async def start(self):
         if "hangs" in sys.argv[2]:
             asyncio.create_task(swallows_its_cancellation())
-        raise PositionLost("it stands nowhere")
+        raise ValueError("it stands nowhere")
 
     async def stop(self):
         print("stopped", flush=True)
@@ -48,7 +47,7 @@ def stuck(home: Path, how: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_worker_that_lost_its_position_leaves_its_groups_and_says_why(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_go_on_leaves_its_groups_and_says_why(tmp_path: Path) -> None:
     ended = stuck(tmp_path, "ends")
     assert (ended.returncode, ended.stdout) == (2, "stopped\n")
     assert "it stands nowhere" in ended.stderr

@@ -185,7 +185,7 @@ async def test_a_step_that_was_paused_is_paused_in_the_lanes_next_life() -> None
             store.hears(*opening(number))
         await until(lambda: "order.step.paused" in store.wire.types)
     assert list(store.wire.position.paused) == ["print_label"]
-    async with Line(STORE, prompt, state=store.wire.state) as later:
+    async with Line(STORE, prompt, former=store.wire) as later:
         later.hears(*opening(11))
         await until(lambda: "order.stock.reserved" in later.wire.types)
         assert list(later.lane.memory.paused()) == ["print_label"]
@@ -223,7 +223,7 @@ async def test_what_runs_longer_than_the_drain_is_cancelled_and_runs_again_in_th
         assert store.life is not None
         await asyncio.wait_for(asyncio.shield(store.life), 4)
     assert (places.taken, store.wire.types, store.wire.position.clean) == (0, [], True)
-    async with Line(STORE, prompt, state=store.wire.state) as later:
+    async with Line(STORE, prompt, former=store.wire) as later:
         await until(lambda: len(later.wire.types) == 2)
 
 

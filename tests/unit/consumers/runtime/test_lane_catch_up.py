@@ -15,8 +15,8 @@ from tests.unit.consumers.runtime.small_saga import DESK, STORE, OrderExpired, O
 from tests.unit.consumers.runtime.test_lane import EVENTS, endless, opening, prompt
 from tests.unit.consumers.runtime.wire import Line, Places, until
 
-CRASHED = Position({EVENTS: 0}, owner="a dead one", unclean=2)
-CLEAN = Position({EVENTS: 0}, clean=True, owner="the former one")
+CRASHED = Position({EVENTS: 0}, owner="a dead one", unclean=2, state_start=0)
+CLEAN = Position({EVENTS: 0}, clean=True, owner="the former one", state_start=0)
 
 
 def line(position: Position, backlog: int) -> Line:

@@ -83,7 +83,9 @@ async def test_lanes_and_breakers_are_told_as_they_stand() -> None:
     for _ in range(FAILURES_IN_A_ROW):
         with pytest.raises(OSError, match="down"):
             await breaker.calling(_fail)
-    lane.is_live = False
+    assert value("soma_lane_position_lost", participant="tale.door", partition="3") == 0
+    lane.is_live, lane.logs.position_lost = False, "has no position"
+    assert value("soma_lane_position_lost", participant="tale.door", partition="3") == 1
     assert value("soma_breaker_open", dependency="Blog") == 1
     assert value("soma_lane_open", participant="tale.door", partition="3") == 0
 
@@ -141,7 +143,9 @@ class Memory:
 
 def standing_lane() -> SimpleNamespace:
     """An open lane that has heard seven events."""
-    return SimpleNamespace(is_live=True, is_full=False, committed_offsets=lambda: {"tale.events": 7}, memory=Memory())
+    heard = {"tale.events": 7}
+    logs = SimpleNamespace(position_lost="")
+    return SimpleNamespace(is_live=True, is_full=False, committed_offsets=lambda: heard, memory=Memory(), logs=logs)
 
 
 async def _fail() -> None:

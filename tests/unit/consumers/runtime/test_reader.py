@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from consumers.runtime import reader as module
 from consumers.runtime.reader import Reader
@@ -21,6 +22,7 @@ class Consumer:
 
     def __init__(self, **_: Any) -> None:
         self.logs: dict[TopicPartition, list[Any]] = {EVENTS: [], OTHERS: []}
+        self.begins: dict[TopicPartition, int] = {}
         self.positions: dict[TopicPartition, int | None] = {}
         self.paused: set[TopicPartition] = set()
         self.fetched: list[int] = []
@@ -59,6 +61,8 @@ class Consumer:
         found: dict[TopicPartition, list[Any]] = {}
         for partition, position in self.positions.items():
             if position is not None and partition not in self.paused:
+                if not self.begins.get(partition, 0) <= position <= len(self.logs[partition]):
+                    raise OffsetOutOfRangeError({partition: position})
                 rest = self.logs[partition][position:]
                 self.positions[partition] = position + len(rest)
                 found[partition] = [record for record in rest if record.value]
@@ -297,3 +301,50 @@ async def test_who_pauses_while_it_is_offered_something_goes_on_behind_it(consum
     share.resume()
     await comes_true(lambda: full.heard == ["a", "b"])
     await reader.stop()
+
+
+async def test_a_share_that_the_log_no_longer_has_is_told_so_and_the_others_go_on(consumer: Consumer) -> None:
+    reader, lost, level, other = Reader({}), Lane(), Lane(), Lane()
+    consumer.says("a", "b", "c", "d")
+    consumer.says("x", partition=OTHERS)
+    consumer.begins[EVENTS] = 3
+    share = reader.share(EVENTS, 1, lost.take)
+    going_on = reader.share(EVENTS, 3, level.take)
+    for one in (share, going_on, reader.share(OTHERS, 0, other.take)):
+        one.resume()
+    await reader.start()
+    await comes_true(lambda: level.heard == ["d"] and other.heard == ["x"])
+    await comes_true(lambda: share.is_out_of_range)
+    with pytest.raises(OffsetOutOfRangeError, match="1"):
+        _ = share.position
+    consumer.says("e")
+    await comes_true(lambda: level.heard == ["d", "e"])
+    assert (lost.heard, going_on.position) == ([], 5)
+    # What a neighbour commits does not lead over the gap either.
+    reader.offer(EVENTS, 1, [record(1, "f")])
+    await reader.stop()
+    assert lost.heard == []
+
+
+async def test_a_share_behind_the_end_of_the_log_is_told_so(consumer: Consumer) -> None:
+    reader, lane = Reader({}), Lane()
+    consumer.says("a", "b")
+    share = reader.share(EVENTS, 1_000, lane.take)
+    share.resume()
+    await reader.start()
+    await comes_true(lambda: share.is_out_of_range)
+    await reader.stop()
+    assert lane.heard == []
+
+
+async def test_a_paused_share_that_the_log_no_longer_has_is_told_so_when_it_goes_on(consumer: Consumer) -> None:
+    reader, lane = Reader({}), Lane()
+    consumer.says("a", "b", "c")
+    share = reader.share(EVENTS, 0, lane.take)
+    await reader.start()
+    consumer.begins[EVENTS] = 2
+    assert share.position == 0
+    share.resume()
+    await comes_true(lambda: share.is_out_of_range)
+    await reader.stop()
+    assert lane.heard == []

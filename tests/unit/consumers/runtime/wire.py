@@ -11,7 +11,7 @@ from consumers.runtime.graph import Step, Undo
 from consumers.runtime.lane import Host, Lane
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.memory import Memory, Room, Work
-from consumers.runtime.transport import POSITION_KEY, Position
+from consumers.runtime.transport import POSITION_KEY, Log, Logs, Position
 from consumers.runtime.view import view_of
 from producers.headers import headers_for
 from producers.records import Outgoing, Record
@@ -39,6 +39,10 @@ class Wire:
         self.opened = self.closed = self.commits = 0
         self.before_commit: Callable[[int], None] = lambda number: None
         self.before_ends: Callable[[], None] = lambda: None
+        self.before_logs: Callable[[], None] = lambda: None
+        self.cluster_id, self.topic_ids, self.starts = "", dict[str, str](), dict[str, int]()
+        self.gone, self.written_states, self.looks = set[str](), 0, 0
+        self.out_of_range: Exception | None = None
         self.takes: Callable[[list[Outgoing], dict[str, bytes | None]], None] = lambda said, state: None
 
     async def open(self) -> None:
@@ -48,8 +52,17 @@ class Wire:
         for key, value in list(self.state.items()):
             yield key, value
 
-    async def beginnings(self) -> dict[str, int]:
-        return dict.fromkeys(self.heard, 0)
+    async def logs(self) -> Logs:
+        self.looks += 1
+        self.before_logs()
+        ends = await self.written()
+        inputs = {
+            topic: Log(self.topic_ids.get(topic, ""), self.starts.get(topic, 0), ends[topic])
+            for topic in self.heard
+            if topic not in self.gone
+        }
+        state = Log(self.topic_ids.get("order.state", ""), self.starts.get("order.state", 0), self.written_states)
+        return Logs(self.cluster_id, dict.fromkeys(self.heard) | inputs, "order.state", state)
 
     async def ends(self) -> dict[str, int]:
         self.before_ends()
@@ -59,7 +72,14 @@ class Wire:
     async def written(self) -> dict[str, int]:
         return {topic: max(end, self.heard[topic]) for topic, end in self.stable.items()}
 
+    def resets(self, position: Position) -> None:
+        """Another client writes a position into the state topic."""
+        self.state[POSITION_KEY] = msgspec.msgpack.encode(position)
+        self.written_states += 1
+
     def positions(self) -> dict[str, int]:
+        if self.out_of_range is not None:
+            raise self.out_of_range
         return dict(self.heard)
 
     def seek(self, offsets: dict[str, int]) -> None:
@@ -122,10 +142,18 @@ class Places(Room):
 
 
 class Line:
-    """One running lane of `participant` over a wire; an async context manager that stops it."""
+    """One running lane of `participant` over a wire; an async context manager that stops it.
+
+    `former` is the wire of its former life: its state, and what its logs hold.
+    """
 
     def __init__(
-        self, participant: str, run_item: RunItem, room: Room | None = None, state: dict[str, bytes] | None = None
+        self,
+        participant: str,
+        run_item: RunItem,
+        room: Room | None = None,
+        state: dict[str, bytes] | None = None,
+        former: Wire | None = None,
     ) -> None:
         view = view_of(ORDER, participant)
 
@@ -133,7 +161,8 @@ class Line:
             return Ledger(view, 0, 1, "acme")
 
         self.room = room or Places()
-        self.wire = Wire(remember().inputs, state)
+        self.wire = Wire(remember().inputs, state if former is None else former.state)
+        self.wire.stable |= {} if former is None else former.heard
         self.lane = Lane(f"{participant}.0", Host("life", time.time, self.room), self.wire, remember, run_item)
         self.life: asyncio.Task[None] | None = None
 

@@ -197,6 +197,9 @@ def test_what_was_found_is_told_in_words(members: int, behind: int, found: str) 
     assert in_words("order.till", members, behind) == found
     # An open transaction makes every participant look slow or hanging.
     assert in_words("order.till", members, behind, "the transaction of X holds it") == "the transaction of X holds it"
+    lost = "order.till.3 has no position"
+    assert in_words("order.till", members, behind, lost=lost) == lost
+    assert in_words("order.till", members, behind, "the transaction of X holds it", lost).endswith(f"it; {lost}")
 
 
 @pytest.mark.parametrize(
