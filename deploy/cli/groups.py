@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from deploy.cli import dead, replay, steps, stuck, topics
+from deploy.cli import dead, replay, resetting, steps, stuck, topics
 from deploy.cli.letters import Choice, moment, named
 from deploy.cli.options import Json, Kind, SagaId, settings
 from deploy.cli.talking import Invalid, say
@@ -205,12 +205,26 @@ def topics_plan(as_json: Json = False) -> None:
 def topics_apply(
     begin_from: Annotated[
         Literal["beginning", "now"] | None,
-        typer.Option("--from", help="Where participants begin that join a saga with history."),
+        typer.Option("--from", help="Where participants begin that join a saga with history, or the lane to reset."),
     ] = None,
+    reset: Annotated[
+        str | None,
+        typer.Option(metavar="PARTICIPANT", help="Only set the position of this participant in one partition."),
+    ] = None,
+    partition: Annotated[int | None, typer.Option(min=0, help="The partition of the lane to reset.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Reset without asking.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Create what is missing and mend settings that differ; say what cannot be mended."""
-    raise typer.Exit(topics.topics_apply(settings(), begin_from, as_json))
+    """Create what is missing and mend settings that differ, or give one lane another position with --reset."""
+    if reset is None:
+        if partition is not None or yes:
+            say("--partition and --yes belong to --reset PARTICIPANT")
+            raise typer.Exit(2)
+        raise typer.Exit(topics.topics_apply(settings(), begin_from, as_json))
+    if partition is None or begin_from is None:
+        say("--reset PARTICIPANT needs --partition N and --from beginning|now")
+        raise typer.Exit(2)
+    raise typer.Exit(resetting.topics_reset(settings(), reset, partition, begin_from, yes, as_json))
 
 
 @topics_verbs.command(name="abort")

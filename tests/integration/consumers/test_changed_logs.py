@@ -1,0 +1,149 @@
+"""What an operator does to the topics of running lanes: one lane stays closed and says why, until it is reset."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from consumers.app import sagas
+from consumers.runtime import lane as lanes
+from consumers.runtime import participant as participants
+from consumers.runtime.lane import Lane
+from consumers.runtime.resetting import BeginFrom
+from consumers.worker import Worker
+from deploy.cli.coverage import check_positions
+from deploy.cli.resetting import topics_reset
+from deploy.local.kafka import EmbeddedKafka
+from producers.groups import standing_of
+from producers.settings import Settings
+
+ANALYTICS, EVENTS = "campaign.analytics", "campaign.events"
+COMMAND = f"soma topics apply --reset {ANALYTICS} --partition 1 --from beginning|now"
+
+
+@pytest.fixture(scope="module")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with EmbeddedKafka(tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker.bootstrap_servers
+
+
+@pytest.fixture
+def settings(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr(participants, "LOOK_AT_LOGS_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(participants, "OFFSETS_SHOWN_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(lanes, "FIRST_LOOK_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(lanes, "LOOK_AGAIN_SECONDS_MAX", 0.1)
+    return Settings(home=tmp_path, kafka_bootstrap_servers=kafka, partitions=2)
+
+
+@pytest.fixture
+async def worker(settings: Settings) -> AsyncIterator[Worker]:
+    carried = Worker(settings, sagas(), [ANALYTICS], member="w")
+    await carried.start()
+    assert await carried.is_ready(60)
+    yield carried
+    await carried.stop()
+
+
+def lanes_of(worker: Worker) -> dict[int, Lane]:
+    return worker.groups[0].lanes
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def says(kafka: str, partition: int, count: int) -> int:
+    """Events of a saga that no participant knows; returns where the partition ends then."""
+    producer = Producer({"bootstrap.servers": kafka})
+    for number in range(count):
+        headers: dict[str, str | bytes | None] = {"ce_type": b"campaign.email.sent", "ce_id": f"{number}".encode()}
+        producer.produce(EVENTS, b'{"saga_id": "nobody"}', b"nobody", partition, headers=headers)
+    assert producer.flush(20) == 0
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "looks"})
+    end = consumer.get_watermark_offsets(TopicPartition(EVENTS, partition))[1]
+    consumer.close()
+    return int(end)
+
+
+def reset(settings: Settings, begin_from: BeginFrom, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Reset partition 1 by the verb; returns what it said of the events."""
+    capsys.readouterr()
+    assert topics_reset(settings, ANALYTICS, 1, begin_from, yes=True, as_json=True) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["reset"] is True
+    return dict(said["inputs"][0])
+
+
+async def test_records_that_are_deleted_before_a_lane_has_read_them_close_that_lane_only(
+    kafka: str, settings: Settings, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lane, other = lanes_of(worker)[1], lanes_of(worker)[0]
+    lane.transport.pause([EVENTS])
+    before = lane.read_up_to()[EVENTS]
+    end = says(kafka, 1, 5)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    deleted = admin.delete_records([TopicPartition(EVENTS, 1, end - 1)])
+    assert all(one.result(20) for one in deleted.values())
+    lane.transport.resume([EVENTS])
+
+    await until(lambda: lane.logs.position_lost)
+    assert f"has position {before} in {EVENTS}, which begins at {end - 1}" in lane.logs.position_lost
+    assert COMMAND in lane.logs.position_lost
+    # The worker, its other lane, and what is asked of it go on.
+    assert other.is_live and await worker.is_ready(5)
+    end_of_other = says(kafka, 0, 3)
+    await until(lambda: other.committed_offsets()[EVENTS] == end_of_other)
+    check = await asyncio.to_thread(check_positions, settings, sagas())
+    while check.ok:
+        await asyncio.sleep(0.05)
+        check = await asyncio.to_thread(check_positions, settings, sagas())
+    assert f"{ANALYTICS}.1 has position {before}" in check.detail and COMMAND in (check.remedy or "")
+    standing = await standing_of(settings, ANALYTICS, EVENTS, 1)
+    assert f"{ANALYTICS}.1 has position {before}" in standing.lost
+
+    one = await asyncio.to_thread(reset, settings, "beginning", capsys)
+    assert (one["deleted"], one["skipped"], one["begins_at"]) == (end - 1 - before, 0, end - 1)
+    await until(lambda: lane.is_ready and lane.committed_offsets().get(EVENTS) == end)
+    while (await standing_of(settings, ANALYTICS, EVENTS, 1)).lost:
+        await asyncio.sleep(0.05)
+
+
+async def test_a_reset_moves_a_lane_that_runs_and_is_idle(
+    kafka: str, settings: Settings, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lane = lanes_of(worker)[1]
+    lane.transport.pause([EVENTS])
+    end = says(kafka, 1, 4)
+    one = await asyncio.to_thread(reset, settings, "now", capsys)
+    assert (one["skipped"], one["begins_at"]) == (4, end)
+    await until(lambda: lane.is_ready and lane.committed_offsets().get(EVENTS) == end)
+
+
+async def test_a_topic_that_is_made_again_closes_its_lanes_until_they_are_reset(
+    kafka: str, settings: Settings, worker: Worker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for partition in range(2):
+        says(kafka, partition, 2)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([EVENTS])[EVENTS].result(20)
+    while True:
+        made = admin.create_topics([NewTopic(EVENTS, 2, 1)])[EVENTS]
+        if made.exception(20) is None:
+            break
+    # The new log is longer than the position: only the topic's id tells.
+    ends = {partition: says(kafka, partition, 40) for partition in range(2)}
+    found = lanes_of(worker)
+    await until(lambda: all("made again" in lane.logs.position_lost for lane in found.values()))
+    assert await worker.is_ready(5)
+    await asyncio.to_thread(reset, settings, "beginning", capsys)
+    await until(lambda: found[1].is_ready and found[1].committed_offsets().get(EVENTS) == ends[1])
+    assert found[0].logs.position_lost
