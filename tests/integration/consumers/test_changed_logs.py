@@ -11,11 +11,14 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from consumers import topics
 from consumers.app import sagas
+from consumers.resets import lane_reset
 from consumers.runtime import lane as lanes
 from consumers.runtime import participant as participants
 from consumers.runtime.lane import Lane
 from consumers.runtime.resetting import BeginFrom
+from consumers.topics import wanted_topics
 from consumers.worker import Worker
 from deploy.cli.coverage import check_positions
 from deploy.cli.resetting import topics_reset
@@ -72,6 +75,15 @@ def says(kafka: str, partition: int, count: int) -> int:
     end = consumer.get_watermark_offsets(TopicPartition(EVENTS, partition))[1]
     consumer.close()
     return int(end)
+
+
+def make_again(settings: Settings, partitions: int) -> None:
+    """Delete the events topic, and make another one of its name."""
+    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    (wanted,) = (one for one in wanted_topics(sagas(), settings) if one.name == EVENTS)
+    admin.delete_topics([EVENTS])[EVENTS].result(20)
+    while admin.create_topics([NewTopic(EVENTS, partitions, 1, config=wanted.configuration)])[EVENTS].exception(20):
+        pass
 
 
 def reset(settings: Settings, begin_from: BeginFrom, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -133,12 +145,7 @@ async def test_a_topic_that_is_made_again_closes_its_lanes_until_they_are_reset(
 ) -> None:
     for partition in range(2):
         says(kafka, partition, 2)
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.delete_topics([EVENTS])[EVENTS].result(20)
-    while True:
-        made = admin.create_topics([NewTopic(EVENTS, 2, 1)])[EVENTS]
-        if made.exception(20) is None:
-            break
+    await asyncio.to_thread(make_again, settings, 2)
     # The new log is longer than the position: only the topic's id tells.
     ends = {partition: says(kafka, partition, 40) for partition in range(2)}
     found = lanes_of(worker)
@@ -147,3 +154,28 @@ async def test_a_topic_that_is_made_again_closes_its_lanes_until_they_are_reset(
     await asyncio.to_thread(reset, settings, "beginning", capsys)
     await until(lambda: found[1].is_ready and found[1].committed_offsets().get(EVENTS) == ends[1])
     assert found[0].logs.position_lost
+
+
+async def test_two_first_starts_at_once_overwrite_no_position(
+    kafka: str, settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = lanes_of(worker)[0]
+    end = says(kafka, 0, 2)
+    await until(lambda: lane.committed_offsets().get(EVENTS) == end)
+    looks = topics._ends
+
+    async def before_the_first_start(*arguments: Any) -> dict[TopicPartition, int]:
+        # As another worker found it, which writes what follows from it only now.
+        return dict.fromkeys(await looks(*arguments), 0)
+
+    monkeypatch.setattr(topics, "_ends", before_the_first_start)
+    (kind,) = sagas()
+    await topics._give_positions(settings, kind, None)
+    async with lane_reset(settings, kind, ANALYTICS, 0) as written:
+        assert (await written.plan("beginning")).inputs[0].position == end
+
+
+async def test_a_partition_that_its_topic_no_longer_has_is_given_back(settings: Settings, worker: Worker) -> None:
+    assert set(lanes_of(worker)) == {0, 1}
+    await asyncio.to_thread(make_again, settings, 1)
+    await until(lambda: set(lanes_of(worker)) == {0})
