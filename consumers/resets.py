@@ -10,14 +10,16 @@ from aiokafka.errors import ProducerFenced
 
 from consumers.kinds import SagaKind
 from consumers.runtime.kafka_transport import logs_of, pass_over
+from consumers.runtime.partitions import added_partitions, lane_count
 from consumers.runtime.resetting import BeginFrom, Reset, reset_of
-from consumers.runtime.transport import FIRST_POSITION_KEY, JOURNAL_PREFIX, POSITION_KEY, Position
+from consumers.runtime.transport import FIRST_POSITION_KEY, JOURNAL_PREFIX, POSITION_KEY, Position, input_key
 from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
 from producers.errors import LaneLost, StateUnreadable
 from producers.pauses import Pauses
 from producers.records import Outgoing
 from producers.settings import Settings
+from producers.topic_identity import identities_of
 from producers.transactions import TransactionalProducer
 from schemas.topics import state_topic
 
@@ -41,14 +43,21 @@ class LaneReset:
         self._connection, self._participant, self._partition = connection(settings), participant, partition
         self._reader, self._questions, self._uncommitted = consumers
         self._state = TopicPartition(state_topic(participant), partition)
-        self._inputs = {topic: TopicPartition(topic, partition) for topic in kind.inputs()[participant]}
+        self._topics = kind.inputs()[participant]
         self._positions: dict[str, Position] = {}
         self._journals: set[str] = set()
         self._read_up_to: int | None = None
 
     async def plan(self, begin_from: BeginFrom) -> Reset:
         """Return what a reset would do now; changes nothing. Raises `PositionLost` where no position helps."""
-        logs = await logs_of(self._questions, self._uncommitted, self._inputs, self._state)
+        found = await identities_of(self._questions._client, [*self._topics, self._state.topic])
+        counts = {name: len(topic.partitions) for name, topic in found.topics.items()}
+        lanes = lane_count(counts, [*self._topics, self._state.topic])
+        # A door, which hears commands as well, also reads what was added.
+        added = added_partitions(counts, self._topics, lanes, self._partition) if len(self._topics) > 1 else ()
+        places = [*((topic, self._partition) for topic in self._topics), *added]
+        inputs = {input_key(*place, self._partition): TopicPartition(*place) for place in places}
+        logs = await logs_of(self._questions, self._uncommitted, inputs, self._state, lanes)
         if logs.state is not None:
             await self._read_on(logs.state.start)
         former = self._positions.get(POSITION_KEY) or self._positions.get(FIRST_POSITION_KEY)

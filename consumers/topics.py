@@ -30,6 +30,7 @@ from producers.topic_configuration import change_settings, settings_in_effect
 from schemas.topics import state_topic
 
 PARTITIONS = "partitions"
+STATE = ".state"
 
 
 class TopicsDiffer(SomaError):
@@ -61,7 +62,7 @@ class Plan:
     @property
     def unusable(self) -> tuple[Drift, ...]:
         """The partition counts that differ. Nothing can be made beside such topics."""
-        return tuple(one for one in self.drift if one.setting == PARTITIONS)
+        return tuple(one for one in self.drift if one.setting == PARTITIONS and one.is_dangerous)
 
 
 def wanted_topics(kinds: tuple[SagaKind, ...], settings: Settings) -> tuple[WantedTopic, ...]:
@@ -141,6 +142,8 @@ def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int
 
     All topics of a saga have one count. Topics that are missing would be created with SOMA_PARTITIONS, so those that
     are there must have it too: one that a broker made by itself (auto.create.topics.enable) has the broker's default.
+    The state topics, which this program alone makes, have as many as there are lanes; what another topic has beyond
+    that was added, and is read for forwarding only (see `consumers.runtime.partitions`).
     """
     found: list[Drift] = []
     for saga in dict.fromkeys(name.partition(".")[0] for name in wanted):
@@ -149,15 +152,20 @@ def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int
         is_complete = len(there) == len(mine)
         if len(set(there.values())) <= 1 and is_complete and not is_said:
             continue
+        lanes = min((count for name, count in there.items() if name.endswith(STATE)), default=0)
+        # Where nothing is missing, the lanes say what is right unless another count was asked for.
+        right = lanes if lanes and is_complete and not is_said else partitions
         for name, count in there.items():
-            if count != partitions:
+            if count > right == lanes:
+                found.append(_added(name, count, lanes))
+            elif count != right:
                 others = sorted({other for topic, other in there.items() if topic != name})
                 found.append(
                     Drift(
                         name,
                         PARTITIONS,
                         str(count),
-                        f"{partitions} (SOMA_PARTITIONS)",
+                        f"{right} (SOMA_PARTITIONS)",
                         f"the other topics of {saga} that are there have {', '.join(map(str, others)) or 'none'}, and a"
                         " saga's messages go to the same partition of each",
                         is_dangerous=True,
@@ -167,6 +175,19 @@ def count_mistakes(wanted: list[str], counts: Mapping[str, int], partitions: int
                     )
                 )
     return tuple(found)
+
+
+def _added(name: str, count: int, lanes: int) -> Drift:
+    return Drift(
+        name,
+        PARTITIONS,
+        str(count),
+        str(lanes),
+        f"the {count - lanes} added ones hold no saga: the door forwards commands and events that other clients put"
+        " there, and nothing reads the others",
+        is_dangerous=False,
+        remedy="Kafka removes no partitions; a saga kind with more of them needs topics of its own",
+    )
 
 
 async def apply(
@@ -180,8 +201,8 @@ async def apply(
     """
     async with administering(settings) as admin:
         missing, counted, _ = await _there(settings, admin, wanted_topics(kinds, settings))
-        if counted:
-            raise TopicsDiffer("\n".join(map(str, counted)))
+        if unusable := [one for one in counted if one.is_dangerous]:
+            raise TopicsDiffer("\n".join(map(str, unusable)))
         await _create(settings, admin, missing)
     for kind in kinds:
         await _give_positions(settings, kind, begin_from)

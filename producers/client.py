@@ -93,7 +93,7 @@ class Client:
         body_of(read(Record(topics.commands, 0, 0, now, key, value, headers), ""))
         if len(value) > COMMAND_BYTES_MAX:
             raise Unreadable(f"a command has at most {COMMAND_BYTES_MAX} bytes, this one {len(value)}")
-        partition = partition_of(key, await self._count(topics.commands))
+        partition = partition_of(key, await self._lanes(topics.commands))
         starts = dict.fromkeys((topics.events, topics.dead), 0)
         if message_id is None:
             starts = await self._ends({TopicPartition(topic, partition) for topic in starts})
@@ -208,7 +208,7 @@ class Client:
 
     async def partition_for(self, topic: str, saga_id: str) -> int:
         """The partition of the topic in which this saga's records belong."""
-        return partition_of(saga_id.encode(errors="replace"), await self._count(topic))
+        return partition_of(saga_id.encode(errors="replace"), await self._lanes(topic))
 
     async def _newest(self, reader: BoundedConsumer, saga_id: str | None) -> dict[str, SagaStatus]:
         ends = await reader.end_offsets(list(reader.assignment()))
@@ -257,21 +257,28 @@ class Client:
             assert self._admin is not None
             try:
                 async with asyncio.timeout(SILENCE_SECONDS_MAX):
-                    (described,) = await self._admin.describe_topics([topic])
+                    every = await self._admin.describe_topics(list({topic, *SagaTopics.of(topic.partition(".")[0])}))
             except (KafkaError, OSError, TimeoutError) as error:
                 raise await self._failure(error) from error
+            self._counts |= {one["topic"]: len(one["partitions"]) for one in every if one["partitions"]}
+            described = next(one for one in every if one["topic"] == topic)
             if described["error_code"] == TopicAuthorizationFailedError.errno:
                 denied = TopicAuthorizationFailedError(topic)
                 raise await self._failure(denied, f"DESCRIBE on topic {topic}")
             if not described["partitions"]:
                 where = f"Kafka at {self._settings.bootstrap_servers}"
                 raise TopicMissing(where, f"has no topic {topic}", "`soma topics apply` creates it")
-            self._counts[topic] = len(described["partitions"])
         return self._counts[topic]
+
+    async def _lanes(self, topic: str) -> int:
+        """In how many partitions sagas stand: a topic of theirs with more has added ones, which are only forwarded."""
+        count = await self._count(topic)
+        topics = SagaTopics.of(topic.partition(".")[0])
+        return min([count, *(self._counts[one] for one in topics if one in self._counts)])
 
     async def _partitions(self, topic: str, saga_id: str | None = None) -> dict[TopicPartition, int]:
         count = await self._count(topic)
-        chosen = range(count) if saga_id is None else (partition_of(saga_id.encode(errors="replace"), count),)
+        chosen = range(count) if saga_id is None else (await self.partition_for(topic, saga_id),)
         return {TopicPartition(topic, partition): 0 for partition in chosen}
 
     async def _ends(self, partitions: set[TopicPartition]) -> dict[str, int]:

@@ -19,8 +19,10 @@ HEADER_CHARACTERS_MAX = 1_000
 KEY_BYTES_MAX = 1_000
 
 
-def unreadable(record: Record, view: View, reason: str, wire_type: str, now: float) -> Outgoing:
-    """The dead letter of a record that is no message of this saga."""
+def unreadable(
+    record: Record, view: View, reason: str, wire_type: str, now: float, partition: int | None = None
+) -> Outgoing:
+    """The dead letter of a record that is no message of this saga, for `partition` or the record's own."""
     skipped = skipped_in(record.value)
     first_offset = skipped.first_offset if skipped else None
     origin = Origin(topic=record.topic, partition=record.partition, offset=record.offset, first_offset=first_offset)
@@ -48,7 +50,7 @@ def unreadable(record: Record, view: View, reason: str, wire_type: str, now: flo
         value_bytes=skipped.packed_bytes if skipped else len(record.value or b""),
         at=datetime.fromtimestamp(now, UTC),
     )
-    return _outgoing(letter, view, record.partition, key, now)
+    return _outgoing(letter, view, record.partition if partition is None else partition, key, now)
 
 
 def failed(failure: Failure, view: View, saga_id: str, partition: int, now: float) -> Outgoing:

@@ -111,6 +111,20 @@ def misplaced(record: Record, heard: Heard, partitions: int) -> Outgoing | None:
     return Outgoing(record.topic, home, record.key, heard.body, headers)
 
 
+def forwarded(record: Record, tenant: str, partitions: int) -> Outgoing:
+    """Return the same event for the partition of its key; `Unreadable` where it names no saga.
+
+    Its identity is kept: one that is known by its place alone gets that as its id.
+    """
+    heard = read(record, tenant)
+    home = partition_of(heard.saga_id.encode(), partitions)
+    headers = record.headers
+    if not any(name.lower() == "ce_id" and value for name, value in headers):
+        headers = (*headers, ("ce_id", heard.id.encode()))
+    headers = (*headers, ("ce_forwardedfrom", f"{record.topic}/{record.partition}".encode()))
+    return Outgoing(record.topic, home, record.key or heard.saga_id.encode(), record.value, headers)
+
+
 def fact_of(heard: Heard, body: bytes, at: float) -> Fact:
     """The message as a journal keeps it."""
     return Fact(heard.type, heard.id, heard.source, body, at, heard.cause or heard.causation)

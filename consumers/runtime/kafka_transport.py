@@ -10,7 +10,7 @@ from aiokafka.errors import ProducerFenced
 
 from consumers.runtime.lease import Membership
 from consumers.runtime.reader import METADATA_AGE_MS, Reader, Share, Take
-from consumers.runtime.transport import Log, Logs, Transport
+from consumers.runtime.transport import Log, Logs, Transport, input_key, place_of
 from producers.bounded_consumer import BoundedConsumer
 from producers.describing import transaction_state
 from producers.errors import LaneLost, RecordRefused, StateUnreadable, Uncommittable
@@ -34,6 +34,9 @@ class KafkaTransport(Transport):
 
     Unless it is `told_early`, it hears what its neighbours have committed only once everybody can read it.
 
+    `partitions` is how many lanes the participant has; `added` are partitions beyond that, of which this lane forwards
+    what stands there.
+
     `take` gets what `reader` has of the inputs; `is_ours` tells whether the group still gives the partition to this
     worker, `membership` how lately the group has proved it. `questions` sees committed records only, `uncommitted` all;
     both are the participant's, for all its lanes.
@@ -56,6 +59,8 @@ class KafkaTransport(Transport):
         state_topic: str,
         writes: tuple[tuple[str, int], ...],
         told_early: bool = True,
+        partitions: int = 0,
+        added: tuple[tuple[str, int], ...] = (),
     ) -> None:
         self._connection, self._reader, self._take, self._is_ours = connection, reader, take, is_ours
         self._membership = membership
@@ -65,6 +70,9 @@ class KafkaTransport(Transport):
         self._state = TopicPartition(state_topic, partition)
         self._writes, self._told_early = writes, told_early
         self._heard = {topic: TopicPartition(topic, partition) for topic in inputs}
+        # What is only forwarded counts neither for the ends nor for what a neighbour tells.
+        self._added = {input_key(*place, partition): TopicPartition(*place) for place in added}
+        self._partitions = partitions
         self._shares: dict[str, Share] = {}
         self._producer: TransactionalProducer | None = None
 
@@ -137,7 +145,8 @@ class KafkaTransport(Transport):
                         yield record.key.decode(), record.value
 
     async def logs(self) -> Logs:
-        return await logs_of(self._questions, self._uncommitted, self._heard, self._state)
+        inputs = self._heard | self._added
+        return await logs_of(self._questions, self._uncommitted, inputs, self._state, self._partitions)
 
     async def ends(self) -> dict[str, int]:
         return await self._ends(self._questions)
@@ -158,16 +167,20 @@ class KafkaTransport(Transport):
         self._close_shares()
         self._shares = {
             topic: self._reader.share(partition, offsets[topic], self._take, self._told_early)
-            for topic, partition in self._heard.items()
+            for topic, partition in (self._heard | self._added).items()
         }
 
     def pause(self, topics: Sequence[str]) -> None:
-        for topic in topics:
-            self._shares[topic].pause()
+        for share in self._shares_of(topics):
+            share.pause()
 
     def resume(self, topics: Sequence[str]) -> None:
-        for topic in topics:
-            self._shares[topic].resume()
+        for share in self._shares_of(topics):
+            share.resume()
+
+    def _shares_of(self, topics: Sequence[str]) -> list[Share]:
+        """Those of the lane's own partitions, and of the ones that were added to these topics."""
+        return [share for key, share in self._shares.items() if place_of(key, self._partition)[0] in topics]
 
     def _close_shares(self) -> None:
         shares, self._shares = self._shares, {}
@@ -212,6 +225,7 @@ async def logs_of(
     uncommitted: BoundedConsumer,
     inputs: Mapping[str, TopicPartition],
     state: TopicPartition,
+    partitions: int = 0,
 ) -> Logs:
     """Return the logs of a lane as the cluster has them now."""
     places = [*inputs.values(), state]
@@ -222,7 +236,7 @@ async def logs_of(
     ends = await uncommitted.end_offsets(there)
     logs = {place: Log(found.topics[place.topic].topic_id, starts[place], ends[place]) for place in there}
     heard = {topic: logs.get(place) for topic, place in inputs.items()}
-    return Logs(found.cluster_id, heard, state.topic, logs.get(state))
+    return Logs(found.cluster_id, heard, state.topic, logs.get(state), partitions)
 
 
 def pass_over(place: TopicPartition, value: bytes | None) -> None:

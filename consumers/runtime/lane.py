@@ -35,6 +35,7 @@ from consumers.runtime.transport import (
     Clock,
     Position,
     Transport,
+    input_key,
 )
 from consumers.runtime.trials import Transactions, Trials
 from producers.errors import LaneLost, PositionLost
@@ -95,6 +96,8 @@ class Lane:
         self, name: str, host: Host, transport: Transport, remember: Callable[[], Memory], run_item: RunItem
     ) -> None:
         self.name, self.host, self.transport = name, host, transport
+        partition = name.rpartition(".")[2]
+        self._partition = int(partition) if partition.isdecimal() else 0
         self._remember = remember
         self.memory = remember()
         self.is_live = False
@@ -124,9 +127,13 @@ class Lane:
         self._drain_seconds = REVOKED_DRAIN_SECONDS
 
     def push(self, records: list[Record]) -> None:
-        """Hand over records of one input topic, in order; those of a lane that is not live are dropped."""
+        """Hand over records of one input, in order; those of a lane that is not live are dropped."""
         ignores = self.memory.ignores
-        wanted = [record for record in records if not ignores(record.headers)] if self.is_live else []
+        if not self.is_live or not records:
+            return
+        # What stands in an added partition is forwarded, whatever it says.
+        is_own = records[0].partition == self._partition
+        wanted = [record for record in records if not ignores(record.headers)] if is_own else records
         if wanted:
             self._queue.extend(wanted)
             if len(self._queue) > QUEUED_RECORDS_MAX:
@@ -368,12 +375,14 @@ class Lane:
         return heard
 
     def _queued_from(self) -> dict[str, int]:
-        """The first offset of each topic that was handed over and is not applied yet."""
+        """The first offset of each input that was handed over and is not applied yet."""
         found: dict[str, int] = {}
+        own = self._partition
         for record in self._queue:
             self._wake.set()
-            found.setdefault(record.topic, record.offset)
-            if len(found) == len(self.memory.inputs):
+            key = record.topic if record.partition == own else input_key(record.topic, record.partition, own)
+            found.setdefault(key, record.offset)
+            if len(found) == len(self._offsets):
                 break
         return found
 

@@ -27,7 +27,15 @@ from consumers.runtime.finishing import (
 from consumers.runtime.flow_record import FLOW_PREFIX, LAST_FLOW_KEY
 from consumers.runtime.former_life import Ending, assume_begun, mark_begun
 from consumers.runtime.hearing import hear, settle
-from consumers.runtime.intake import command_in, event_in, fact_of, journal_for, misplaced, of_bearable_size
+from consumers.runtime.intake import (
+    command_in,
+    event_in,
+    fact_of,
+    forwarded,
+    journal_for,
+    misplaced,
+    of_bearable_size,
+)
 from consumers.runtime.journal import Fact, Item, Journal, JournalUnreadable, dues_of
 from consumers.runtime.journals import DECODED_JOURNALS_MAX, Journals
 from consumers.runtime.judging import foregone
@@ -184,6 +192,9 @@ class Ledger(Memory):
         wire_type = in_place.decode(errors="replace") if in_place else type_of(record.headers)
         if wire_type == NOOP_TYPE:
             return
+        if record.partition >= self.partitions and not is_command:
+            self._forward_event(record, wire_type, now)
+            return
         if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:
             # Another header may name another type.
             if not in_place or is_each_once(record.headers):
@@ -199,7 +210,7 @@ class Ledger(Memory):
                     self._park(record, "", now)
         except Unreadable as unreadable:
             if (is_command or not self._park(record, str(unreadable), now)) and self.view.is_door:
-                self._outgoing.append(dead_letters.unreadable(record, self.view, str(unreadable), wire_type, now))
+                self._refuse(record, str(unreadable), wire_type, now)
         except Exception as error:
             # A mistake of ours, before there was a journal to change.
             self._faults.note("decode", "", error)
@@ -249,9 +260,20 @@ class Ledger(Memory):
         for utterance in said:
             self._outgoing += outgoing(empty, self.view, self.partition, utterance, now)
 
+    def _forward_event(self, record: Record, wire_type: str, now: float) -> None:
+        """Another client's partitioner has put it into a partition that was added; all lanes read it in its own one."""
+        try:
+            self._outgoing.append(forwarded(record, self.tenant, self.partitions))
+        except Unreadable as unreadable:
+            self._refuse(record, str(unreadable), wire_type, now)
+
     def refuse(self, record: Record, reason: str, now: float) -> None:
         reason = f"{self.view.participant} could not hear it: {reason}"
-        letter = dead_letters.unreadable(record, self.view, reason, type_of(record.headers), now)
+        self._refuse(record, reason, type_of(record.headers), now)
+
+    def _refuse(self, record: Record, reason: str, wire_type: str, now: float) -> None:
+        # The dead letters have no partition beside an added one.
+        letter = dead_letters.unreadable(record, self.view, reason, wire_type, now, self.partition)
         self._outgoing.append(letter)
 
     def condemn(self, mark: Mark, cause: str) -> None:

@@ -21,6 +21,7 @@ from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Unfit
 from consumers.runtime.memory import Work
 from consumers.runtime.participant import ParticipantGroup
 from consumers.runtime.runners import RunItem
+from consumers.runtime.transport import place_of
 
 
 class Figure(NamedTuple):
@@ -233,8 +234,9 @@ def _of_lanes(groups: Iterable[ParticipantGroup]) -> Iterable[Metric]:
             backlog.add_metric(place, lane.memory.backlog_bytes())
             full.add_metric(place, lane.is_full)
             paused_steps |= {(name, step) for step in lane.memory.paused()}
-            for topic, offset in lane.committed_offsets().items():
-                offsets.add_metric((name, topic, str(partition)), offset)
+            for key, offset in lane.committed_offsets().items():
+                topic, read = place_of(key, partition)
+                offsets.add_metric((name, topic, str(read)), offset)
     for labels in sorted(paused_steps):
         paused.add_metric(labels, 1)
     return live, lost, offsets, paused, backlog, full

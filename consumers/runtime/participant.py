@@ -18,12 +18,14 @@ from consumers.runtime.lane import REVOKED_DRAIN_SECONDS, Host, Lane
 from consumers.runtime.lease import Membership
 from consumers.runtime.log_watch import LogWatch, vanished
 from consumers.runtime.memory import Memory
+from consumers.runtime.partitions import added_partitions, lane_count
 from consumers.runtime.reader import Reader
 from consumers.runtime.runners import RunItem
+from consumers.runtime.transport import place_of
 from producers.bounded_consumer import BoundedConsumer
 from producers.group_coverage import words_for
 from producers.records import Record
-from producers.topic_identity import identities_of
+from producers.topic_identity import Identities, identities_of
 from schemas.topics import SagaTopics, state_topic
 
 log = logging.getLogger(__name__)
@@ -87,6 +89,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         self._membership = Membership(SESSION_SECONDS)
         self._heartbeat: Heartbeat | None = None
         self._first_proof: asyncio.Future[bool] | None = None
+        # How many lanes the participant has; 0 before that is known.
+        self._lane_count = 0
         self.lanes: dict[int, Lane] = {}
         self._has_joined = False
         self._lives: dict[int, asyncio.Task[None]] = {}
@@ -99,6 +103,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         self._consumer.subscribe(list(self.role.inputs), listener=self)
         await self._questions.start()
         await self._uncommitted.start()
+        self._note_counts(await identities_of(self._questions._client, self._read_topics()))
         await self._consumer.start()
         works = (self._poll(), self._show_offsets(), self._watch_logs())
         self._tasks = [asyncio.create_task(work, name=self.role.name) for work in works]
@@ -144,12 +149,15 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         for partition in assigned:
             # Without a position, aiokafka would ask the group for one, and most have none there.
             self._consumer.seek(partition, 0)
-        topic = self.role.topics.events
-        partitions = len(self._consumer.partitions_for_topic(topic) or ())
-        for index in sorted({partition.partition for partition in assigned}):
+        counts = {topic: len(self._consumer.partitions_for_topic(topic) or ()) for topic in self.role.inputs}
+        partitions = self._lane_count or counts[self.role.topics.events]
+        # The events say who has a lane: of the commands the group may give another worker the same partition.
+        indexes = {one.partition for one in assigned if one.topic == self.role.topics.events}
+        for index in sorted(index for index in indexes if index < partitions):
             if index in self.lanes:
                 await self._stop_lane(index, 0.0)
-            self._start_lane(index, partitions)
+            added = added_partitions(counts, self.role.inputs, partitions, index) if self.role.is_door else ()
+            self._start_lane(index, partitions, added)
         self._has_joined = True
         if self._heartbeat is None:
             self._heartbeat = proving_heartbeat(self._consumer, self._membership)
@@ -157,12 +165,23 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         self._first_proof = asyncio.ensure_future(self._heartbeat())
         log.info("participant.assigned", extra={"participant": self.role.name, "partitions": sorted(self.lanes)})
 
-    def _start_lane(self, index: int, partitions: int) -> None:
+    def _read_topics(self) -> tuple[str, ...]:
+        return (*self.role.inputs, state_topic(self.role.name))
+
+    def _note_counts(self, found: Identities) -> bool:
+        """Note how many lanes there are; whether that has changed."""
+        counts = {name: len(topic.partitions) for name, topic in found.topics.items()}
+        former, self._lane_count = self._lane_count, lane_count(counts, self._read_topics()) or self._lane_count
+        return former != self._lane_count
+
+    def _start_lane(self, index: int, partitions: int, added: tuple[tuple[str, int], ...]) -> None:
         name, topics = self.role.name, self.role.topics
         states = state_topic(name)
         writes = tuple((topic, index) for topic in (states, topics.events, topics.dead, topics.status))
         if self.role.is_door:
             writes += tuple((topics.commands, other) for other in range(partitions))
+        if added:
+            writes += tuple((topics.events, other) for other in range(partitions) if other != index)
         heard = TopicPartition(topics.events, index)
 
         def take(records: list[Record]) -> None:
@@ -182,6 +201,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
             states,
             writes,
             self.role.told_early,
+            partitions,
+            added,
         )
         lane = Lane(
             f"{name}.{index}",
@@ -236,7 +257,7 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
 
     async def _watch_logs(self) -> None:
         """Look now and then whether the topics are still those that the lanes read; no lane waits for it."""
-        watch = LogWatch((*self.role.inputs, state_topic(self.role.name)))
+        watch = LogWatch(self._read_topics())
         while True:
             await asyncio.sleep(LOOK_AT_LOGS_EVERY_SECONDS)
             try:
@@ -251,6 +272,8 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         for lane in self.lanes.values():
             lane.compare(found.cluster_id, ids)
         missing = vanished(self._consumer.assignment(), found)
+        if self._note_counts(found):
+            self.join_again()
         if missing:
             named = {"participant": self.role.name, "partitions": words_for(missing)}
             log.warning("participant.partitions.vanished", extra=named)
@@ -274,4 +297,4 @@ def shown_offsets(index: int, lane: Lane, inputs: Iterable[str]) -> dict[TopicPa
     if lane.logs.position_lost:
         cause = lane.logs.position_lost[:SHOWN_CHARACTERS_MAX]
         return {TopicPartition(topic, index): (offsets.get(topic, 0), cause) for topic in inputs}
-    return {TopicPartition(topic, index): (offset, "") for topic, offset in offsets.items() if lane.is_live}
+    return {TopicPartition(*place_of(key, index)): (offset, "") for key, offset in offsets.items() if lane.is_live}

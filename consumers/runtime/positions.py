@@ -7,7 +7,7 @@ position or ends before it, records would be stepped over. The lane then does no
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from consumers.runtime.transport import Log, Logs, Position
+from consumers.runtime.transport import Log, Logs, Position, place_of
 from producers.errors import PositionLost
 
 
@@ -39,6 +39,11 @@ def causes(position: Position | None, logs: Logs) -> list[str]:
     if position.cluster_id and logs.cluster_id and position.cluster_id != logs.cluster_id:
         # Topic ids and offsets of another cluster mean nothing.
         return [f"has a position on the cluster {position.cluster_id}, and this is the cluster {logs.cluster_id}"]
+    if position.partitions and logs.partitions and position.partitions != logs.partitions:
+        return [
+            f"was one of {position.partitions} lanes, and by the partitions of its topics there are {logs.partitions}"
+            " by now: a saga's records would be looked for in another partition than they stand in"
+        ]
     found: list[str] = []
     for topic, log in (*logs.inputs.items(), (logs.state_topic, logs.state)):
         cause = _cause(topic, log, position)
@@ -75,13 +80,14 @@ class Identity(NamedTuple):
     cluster_id: str
     topic_ids: dict[str, str]
     state_start: int | None
+    partitions: int
 
 
 def identity_of(logs: Logs) -> Identity:
     """Return the identity of these logs, as far as the brokers tell it."""
     known = {**logs.inputs, logs.state_topic: logs.state}
     topic_ids = {topic: log.topic_id for topic, log in known.items() if log is not None and log.topic_id}
-    return Identity(logs.cluster_id, topic_ids, None if logs.state is None else logs.state.start)
+    return Identity(logs.cluster_id, topic_ids, None if logs.state is None else logs.state.start, logs.partitions)
 
 
 def changed(logs: Logs, cluster_id: str, topic_ids: Mapping[str, str]) -> str:
@@ -92,10 +98,11 @@ def changed(logs: Logs, cluster_id: str, topic_ids: Mapping[str, str]) -> str:
     if logs.cluster_id and cluster_id and cluster_id != logs.cluster_id:
         return f"this is the cluster {cluster_id}, no longer {logs.cluster_id}"
     for topic, log in (*logs.inputs.items(), (logs.state_topic, logs.state)):
+        name = place_of(topic, 0)[0]
         if log is None or not log.topic_id:
             continue
-        if topic not in topic_ids:
-            return f"the topic {topic} is gone"
-        if topic_ids[topic] and topic_ids[topic] != log.topic_id:
-            return f"the topic {topic} is another one than before"
+        if name not in topic_ids:
+            return f"the topic {name} is gone"
+        if topic_ids[name] and topic_ids[name] != log.topic_id:
+            return f"the topic {name} is another one than before"
     return ""

@@ -23,7 +23,8 @@ class Position(msgspec.Struct, frozen=True):
     `ends` tells how the last items of each step have ended (see `pausing`).
 
     `cluster_id`, `topic_ids` and `state_start`, the offset at which the state topic begins, say to which logs the
-    offsets belong (see `positions`). They are empty in records of former builds, and where the brokers do not tell.
+    offsets belong (see `positions`); `partitions` is how many lanes the participant had. They are empty in records of
+    former builds, and where the brokers do not tell.
     """
 
     offsets: dict[str, int]
@@ -35,6 +36,21 @@ class Position(msgspec.Struct, frozen=True):
     cluster_id: str = ""
     topic_ids: dict[str, str] = {}
     state_start: int | None = None
+    partitions: int = 0
+
+
+def input_key(topic: str, partition: int, own_partition: int) -> str:
+    """Return the name of an input: its topic, or TOPIC/PARTITION where it is another partition than the lane's own.
+
+    Such a one was added to the topic; the lane only forwards what stands there (see `Ledger`).
+    """
+    return topic if partition == own_partition else f"{topic}/{partition}"
+
+
+def place_of(key: str, own_partition: int) -> tuple[str, int]:
+    """Return topic and partition of an input by its name."""
+    topic, _, partition = key.partition("/")
+    return topic, int(partition) if partition else own_partition
 
 
 class Log(NamedTuple):
@@ -46,12 +62,16 @@ class Log(NamedTuple):
 
 
 class Logs(NamedTuple):
-    """What a lane reads: its inputs by topic, and its state. None stands for a partition that does not exist."""
+    """What a lane reads: its inputs by name, and its state. None stands for a partition that does not exist.
+
+    `partitions` is how many lanes the participant has; 0 where that is not known.
+    """
 
     cluster_id: str
     inputs: dict[str, Log | None]
     state_topic: str
     state: Log | None
+    partitions: int = 0
 
 
 class Transport(Protocol):
@@ -73,7 +93,7 @@ class Transport(Protocol):
         """The end of all that is written now, decided or not, by input topic; `positions` get there."""
 
     def positions(self) -> dict[str, int]:
-        """Up to where the inputs have been handed over, markers included, by input topic.
+        """Up to where the inputs have been handed over, markers included, by the name of the input.
 
         Raises where a log no longer has what comes next.
         """

@@ -44,7 +44,8 @@ def topics_reset(
                 planned = await lane.plan(begin_from)
             except PositionLost as error:
                 raise Invalid(str(error)) from None
-            tell(planned, as_json and not yes, is_done=False)
+            if not (as_json and yes):
+                tell(planned, as_json, is_done=False)
             if not yes and (as_json or asks is None):
                 say("nothing is changed: repeat the command with --yes")
                 return 2

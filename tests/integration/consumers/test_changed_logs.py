@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import NewPartitions, NewTopic
 
 from consumers import topics
 from consumers.app import sagas
@@ -23,10 +24,20 @@ from consumers.worker import Worker
 from deploy.cli.coverage import check_positions
 from deploy.cli.resetting import topics_reset
 from deploy.local.kafka import EmbeddedKafka
+from producers.client import Client
 from producers.groups import standing_of
+from producers.records import partition_of
 from producers.settings import Settings
 
 ANALYTICS, EVENTS = "campaign.analytics", "campaign.events"
+DOOR, COMMANDS = "campaign.review", "campaign.commands"
+BRIEF: dict[str, Any] = {
+    "name": "n",
+    "goal": "g",
+    "audience": {"description": "d", "recipients": []},
+    "channels": ["blog"],
+    "review": "required",
+}
 COMMAND = f"soma topics apply --reset {ANALYTICS} --partition 1 --from beginning|now"
 
 
@@ -42,7 +53,20 @@ def settings(kafka: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Set
     monkeypatch.setattr(participants, "OFFSETS_SHOWN_EVERY_SECONDS", 0.1)
     monkeypatch.setattr(lanes, "FIRST_LOOK_AGAIN_SECONDS", 0.05)
     monkeypatch.setattr(lanes, "LOOK_AGAIN_SECONDS_MAX", 0.1)
-    return Settings(home=tmp_path, kafka_bootstrap_servers=kafka, partitions=2)
+    monkeypatch.setattr(participants, "METADATA_AGE_MS", 300)
+    found = Settings(home=tmp_path, kafka_bootstrap_servers=kafka, partitions=2)
+    delete(kafka, [topic.name for topic in wanted_topics(sagas(), found)])
+    return found
+
+
+def delete(kafka: str, names: list[str]) -> None:
+    """Delete these topics, as far as they are there; returns when they are gone."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    there = [name for name in names if name in admin.list_topics(timeout=20).topics]
+    for deleted in admin.delete_topics(there).values() if there else ():
+        deleted.result(20)
+    while any(name in admin.list_topics(timeout=20).topics for name in there):
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -81,15 +105,17 @@ def make_again(settings: Settings, partitions: int) -> None:
     """Delete the events topic, and make another one of its name."""
     admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
     (wanted,) = (one for one in wanted_topics(sagas(), settings) if one.name == EVENTS)
-    admin.delete_topics([EVENTS])[EVENTS].result(20)
+    delete(settings.bootstrap_servers, [EVENTS])
     while admin.create_topics([NewTopic(EVENTS, partitions, 1, config=wanted.configuration)])[EVENTS].exception(20):
         pass
 
 
-def reset(settings: Settings, begin_from: BeginFrom, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Reset partition 1 by the verb; returns what it said of the events."""
+def reset(
+    settings: Settings, begin_from: BeginFrom, capsys: pytest.CaptureFixture[str], partition: int = 1
+) -> dict[str, Any]:
+    """Reset a partition by the verb; returns what it said of the events."""
     capsys.readouterr()
-    assert topics_reset(settings, ANALYTICS, 1, begin_from, yes=True, as_json=True) == 0
+    assert topics_reset(settings, ANALYTICS, partition, begin_from, yes=True, as_json=True) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["reset"] is True
     return dict(said["inputs"][0])
@@ -154,6 +180,8 @@ async def test_a_topic_that_is_made_again_closes_its_lanes_until_they_are_reset(
     await asyncio.to_thread(reset, settings, "beginning", capsys)
     await until(lambda: found[1].is_ready and found[1].committed_offsets().get(EVENTS) == ends[1])
     assert found[0].logs.position_lost
+    await asyncio.to_thread(reset, settings, "now", capsys, 0)
+    await until(lambda: found[0].is_ready)
 
 
 async def test_two_first_starts_at_once_overwrite_no_position(
@@ -179,3 +207,44 @@ async def test_a_partition_that_its_topic_no_longer_has_is_given_back(settings: 
     assert set(lanes_of(worker)) == {0, 1}
     await asyncio.to_thread(make_again, settings, 1)
     await until(lambda: set(lanes_of(worker)) == {0})
+
+
+async def test_what_other_clients_put_into_partitions_that_were_added_is_forwarded_once(
+    kafka: str, settings: Settings
+) -> None:
+    door = Worker(settings, sagas(), [DOOR], member="door")
+    await door.start()
+    try:
+        assert await door.is_ready(60)
+        admin = AdminClient({"bootstrap.servers": kafka})
+        for added in admin.create_partitions([NewPartitions(COMMANDS, 4), NewPartitions(EVENTS, 4)]).values():
+            added.result(20)
+        saga_id = next(f"s-{number}" for number in range(99) if partition_of(f"s-{number}".encode(), 2) == 0)
+        body = json.dumps(BRIEF).encode()
+        producer = Producer({"bootstrap.servers": kafka})
+        producer.produce(COMMANDS, body, saga_id.encode(), 3, headers={"ce_type": b"campaign.start"})
+        assert producer.flush(20) == 0
+        says(kafka, 2, 1)
+        async with Client(settings) as client:
+            # An own publication of the same saga stands in its lane.
+            while not (facts := await client.facts("campaign", saga_id)):
+                await asyncio.sleep(0.05)
+            assert [kind for kind, _ in facts] == ["campaign.opened"]
+            while not [one async for one in client.records(EVENTS, "nobody")]:
+                await asyncio.sleep(0.05)
+            (event,) = [one async for one in client.records(EVENTS, "nobody") if one.key == b"nobody"]
+            assert dict(event.headers)["ce_forwardedfrom"] == f"{EVENTS}/2".encode()
+            second = await client.publish("campaign", "campaign.start", saga_id, BRIEF)
+            assert second.partition == 0
+            assert (await client.answer_to(second)).type == "campaign.command.refused"
+    finally:
+        await door.stop()
+    again = Worker(settings, sagas(), [DOOR], member="door")
+    await again.start()
+    try:
+        assert await again.is_ready(60)
+        async with Client(settings) as client:
+            types = [kind for kind, _ in await client.facts("campaign", saga_id)]
+            assert types.count("campaign.opened") == 1 and types.count("campaign.command.refused") == 1
+    finally:
+        await again.stop()

@@ -32,3 +32,27 @@ def test_complete_topics_of_another_count_are_right_unless_another_was_asked_for
 def test_a_missing_topic_is_not_fitted_to_the_others_in_silence() -> None:
     found = count_mistakes(WANTED, {"campaign.commands": 12, "campaign.events": 12}, 4, False)
     assert [one.topic for one in found] == ["campaign.commands", "campaign.events"]
+
+
+LANES = ["campaign.studio.state", "campaign.tracker.state"]
+HUB = [*WANTED[:3], *LANES]
+
+
+def test_partitions_that_were_added_are_told_and_keep_no_worker_from_starting() -> None:
+    counts = dict.fromkeys(HUB, 4) | {"campaign.commands": 6}
+    for is_said, partitions in ((False, 12), (True, 4)):
+        (drift,) = count_mistakes(HUB, counts, partitions, is_said)
+        assert (drift.topic, drift.found, drift.wanted, drift.is_dangerous) == ("campaign.commands", "6", "4", False)
+        assert "2 added ones" in drift.danger
+
+
+def test_a_topic_with_fewer_partitions_than_there_are_lanes_is_dangerous() -> None:
+    counts = dict.fromkeys(HUB, 4) | {"campaign.commands": 1}
+    (drift,) = count_mistakes(HUB, counts, 4, False)
+    assert (drift.topic, drift.is_dangerous) == ("campaign.commands", True)
+
+
+def test_lanes_of_another_count_than_was_asked_for_are_not_taken_for_added() -> None:
+    counts = dict.fromkeys(HUB, 6)
+    found = count_mistakes(HUB, counts, 4, True)
+    assert len(found) == len(HUB) and all(one.is_dangerous for one in found)

@@ -55,7 +55,7 @@ class Wire:
     async def logs(self) -> Logs:
         self.looks += 1
         self.before_logs()
-        ends = await self.written()
+        ends = self._written()
         inputs = {
             topic: Log(self.topic_ids.get(topic, ""), self.starts.get(topic, 0), ends[topic])
             for topic in self.heard
@@ -70,6 +70,10 @@ class Wire:
         return {topic: end - self.hidden for topic, end in (await self.written()).items()}
 
     async def written(self) -> dict[str, int]:
+        # What is only forwarded is waited for by nothing.
+        return {topic: end for topic, end in self._written().items() if "/" not in topic}
+
+    def _written(self) -> dict[str, int]:
         return {topic: max(end, self.heard[topic]) for topic, end in self.stable.items()}
 
     def resets(self, position: Position) -> None:
