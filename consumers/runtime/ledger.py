@@ -192,7 +192,7 @@ class Ledger(Memory):
         wire_type = in_place.decode(errors="replace") if in_place else type_of(record.headers)
         if wire_type == NOOP_TYPE:
             return
-        if record.partition >= self.partitions and not is_command:
+        if record.partition >= self.partitions and not is_command and self.view.is_door:
             self._forward_event(record, wire_type, now)
             return
         if not is_command and wire_type and wire_type not in self.view.of_interest and not self.view.is_door:

@@ -7,14 +7,15 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
+from consumers.runtime import lane as lanes
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.participant import shown_offsets
 from consumers.runtime.partitions import added_partitions, lane_count
 from consumers.runtime.positions import causes, identity_of
-from consumers.runtime.transport import Log, Logs, Position, input_key, place_of
+from consumers.runtime.transport import POSITION_KEY, Log, Logs, Position, input_key, place_of
 from consumers.runtime.view import view_of
 from producers.headers import headers_for
-from producers.records import Headers, Record, partition_of
+from producers.records import Headers, Outgoing, Record, partition_of
 from tests.unit.consumers.runtime.small_saga import DESK, ORDER
 from tests.unit.consumers.runtime.test_lane import prompt
 from tests.unit.consumers.runtime.wire import Line, until
@@ -134,6 +135,28 @@ async def test_a_lane_forwards_in_the_transaction_that_commits_how_far_it_has_re
     later.wire.heard[ADDED] = 0
     async with later:
         assert later.wire.heard[ADDED] == 2
+
+
+async def test_what_is_read_of_an_added_partition_and_not_forwarded_yet_is_not_committed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lanes, "HEARD_AT_ONCE", 1)
+    desk = Line(DESK, prompt)
+    desk.wire.heard[ADDED] = desk.wire.stable[ADDED] = 0
+    committed: list[tuple[int, int, int]] = []
+
+    def note(said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+        position = msgspec.msgpack.decode(state[POSITION_KEY] or b"", type=Position)
+        sent = len(forwarded(desk)) + sum(one.topic == COMMANDS for one in said)
+        committed.append((sent, position.offsets[ADDED], position.offsets[COMMANDS]))
+
+    async with desk:
+        await until(lambda: desk.lane.is_ready)
+        desk.wire.takes = note
+        for number in range(5):
+            put(desk, number)
+        await until(lambda: len(forwarded(desk)) == 5)
+    assert all(sent == read and own == 0 for sent, read, own in committed) and len(committed) > 1
 
 
 async def test_a_lane_forwards_events_of_an_added_partition_that_it_would_not_hear_itself(
