@@ -104,7 +104,9 @@ def check_positions(settings: Settings, kinds: Iterable[SagaKind]) -> Check:
         return Check("positions", True, "every lane's position fits its logs")
     commands = dict.fromkeys(f"`{reset_command(*place)}`" for place in list(lost)[:SHOWN_LANES])
     more = f"; and {len(lost) - SHOWN_LANES} more" if len(lost) > SHOWN_LANES else ""
-    return Check("positions", False, "; ".join(list(lost.values())[:SHOWN_LANES]) + more, "; ".join(commands))
+    # The command stands in the remedy, once.
+    shown = [cause.partition(". `")[0] for cause in list(lost.values())[:SHOWN_LANES]]
+    return Check("positions", False, "; ".join(shown) + more, "; ".join(commands))
 
 
 async def _lacking(settings: Settings, wanted: dict[str, list[str]]) -> tuple[list[str], bool]:

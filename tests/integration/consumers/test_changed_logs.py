@@ -225,8 +225,7 @@ async def test_what_other_clients_put_into_partitions_that_were_added_is_forward
         producer.produce(COMMANDS, body, saga_id.encode(), 3, headers={"ce_type": b"campaign.start"})
         assert producer.flush(20) == 0
         says(kafka, 2, 1)
-        async with Client(settings) as client:
-            # An own publication of the same saga stands in its lane.
+        async with asyncio.timeout(40), Client(settings) as client:
             while not (facts := await client.facts("campaign", saga_id)):
                 await asyncio.sleep(0.05)
             assert [kind for kind, _ in facts] == ["campaign.opened"]
@@ -234,6 +233,7 @@ async def test_what_other_clients_put_into_partitions_that_were_added_is_forward
                 await asyncio.sleep(0.05)
             (event,) = [one async for one in client.records(EVENTS, "nobody") if one.key == b"nobody"]
             assert dict(event.headers)["ce_forwardedfrom"] == f"{EVENTS}/2".encode()
+            # What this program publishes stands in the saga's own lane.
             second = await client.publish("campaign", "campaign.start", saga_id, BRIEF)
             assert second.partition == 0
             assert (await client.answer_to(second)).type == "campaign.command.refused"
