@@ -29,6 +29,9 @@ from producers.groups import standing_of
 from producers.records import partition_of
 from producers.settings import Settings
 
+# Each group needs many seconds to join again after its topics were made anew; unit tests hold the same rules.
+pytestmark = pytest.mark.long
+
 ANALYTICS, EVENTS = "campaign.analytics", "campaign.events"
 DOOR, COMMANDS = "campaign.review", "campaign.commands"
 BRIEF: dict[str, Any] = {
