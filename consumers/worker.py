@@ -140,6 +140,7 @@ class Worker:
             settings.drain_seconds,
             monotonic=clock.monotonic,
             observe=clock.observe,
+            is_told=clock.is_told,
         )
         self.registry = CollectorRegistry()
         figures = ItemFigures(self.registry)

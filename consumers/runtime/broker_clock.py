@@ -18,10 +18,16 @@ class BrokerClock:
     def __init__(self, wall: Clock = time.time, monotonic: Clock = time.monotonic) -> None:
         self.monotonic = monotonic
         self._offset = wall() - monotonic()
+        self._is_told = False
 
     def __call__(self) -> float:
         return self.monotonic() + self._offset
 
+    def is_told(self) -> bool:
+        """Return whether a broker has told the time; until then it is this machine's, which may be wrong."""
+        return self._is_told
+
     def observe(self, at: float, asked: float, answered: float) -> None:
         """A broker's clock showed `at` at some moment between these two of `monotonic`."""
         self._offset = min(max(self._offset, at - answered), at + TOLD_SECONDS - asked)
+        self._is_told = True

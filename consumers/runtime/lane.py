@@ -72,9 +72,8 @@ class Host:
 
     Its life's id, the room at its dependencies, how long it drains when it stops, and who may commit, open or run a
     suspect just now. `clock` tells what people and brokers call the time, `monotonic` measures how long something
-    takes.
-    `observe` is told what the brokers' clocks show, see `BrokerClock`; `jitter` is a number between 0 and 1 by which
-    pauses differ.
+    takes. `observe` is told what the brokers' clocks show, and `is_told` says whether it was, see `BrokerClock`.
+    `jitter` is a number between 0 and 1 by which pauses differ.
     """
 
     life: str
@@ -86,6 +85,7 @@ class Host:
     suspect: asyncio.Lock = field(default_factory=asyncio.Lock)
     monotonic: Clock = time.monotonic
     observe: Callable[[float, float, float], None] = lambda at, asked, answered: None
+    is_told: Callable[[], bool] = lambda: True
     jitter: Callable[[], float] = random.random
 
 
@@ -245,6 +245,9 @@ class Lane:
         # does not show yet.
         ends = await (self.transport.ends() if self._ending == "clean" else self.transport.written())
         self._backlog_ends = ends
+        if position is not None and not self.host.is_told():
+            # How long an outcome is unknown counts from now, by the brokers' clock.
+            await self._ask_the_time(position)
         self.memory.reopen(self._ending, self.host.clock())
         for mark, cause in self._isolation.condemned.items():
             self.memory.condemn(mark, cause)
@@ -259,6 +262,14 @@ class Lane:
             self._former = None
         await self._commit()
         log.info("lane.open", extra={"lane": self.name, "ending": self._ending, "offsets": self._offsets})
+
+    async def _ask_the_time(self, position: Position) -> None:
+        """Write the position as it is: the answer of a transaction tells the brokers' time."""
+        async with self.host.commits.taken():
+            asked = self.host.monotonic()
+            told = await self.transport.commit([], {POSITION_KEY: msgspec.msgpack.encode(position)})
+            if told is not None:
+                self.host.observe(told, asked, self.host.monotonic())
 
     async def _restore(self) -> Position | None:
         """Load what the state topic has of each saga in the end; what was overwritten is not even decoded."""

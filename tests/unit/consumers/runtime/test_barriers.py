@@ -62,3 +62,10 @@ def test_an_item_waits_for_no_input_but_those_it_named() -> None:
     assert barriers.is_waiting()
     assert list(barriers.reached({"events": 5, "commands": 1_000_000})) == ["o-2"]
     assert not barriers.is_waiting()
+
+
+def test_nothing_is_kept_of_a_saga_whose_items_have_all_started() -> None:
+    barriers = Barriers()
+    barriers.waive(ONE)
+    barriers.used(ONE)
+    assert (barriers._passed, barriers._asked) == ({}, {})
