@@ -159,11 +159,6 @@ class Journal(msgspec.Struct, omit_defaults=True, gc=False):
         """Whether a failing end stands first in the log."""
         return self.end is not None and self.end.failing
 
-    def body_bytes(self) -> int:
-        """About how much of it are the bodies of facts."""
-        kept = sum(len(fact.body) for fact in self.facts.values()) + sum(len(done.message.body) for done in self.done)
-        return kept + sum(len(item.message.body) for item in self.items.values())
-
     def is_held_by_flow(self) -> bool:
         """Whether it, or an item of it, waits for a build that can carry it."""
         return self.hold is not None or any(item.held_from is not None for item in self.items.values())
