@@ -47,6 +47,8 @@ class SimulatedBroker:
         # Which commits fail, by their number: "undecided" ones leave the transaction open, the answer of "decided" ones
         # is lost.
         self.commits = 0
+        # How much the brokers' clock is ahead of the world's.
+        self.skew = 0.0
         self.faults: dict[int, str] = {}
 
     def log(self, topic: str, partition: int) -> list[Entry]:
@@ -57,7 +59,7 @@ class SimulatedBroker:
         """Write one record; returns it as it will be read."""
         self.mutations += 1
         log = self.log(outgoing.topic, outgoing.partition)
-        at = self.loop.time()
+        at = self.loop.time() + self.skew
         record = Record(
             outgoing.topic, outgoing.partition, len(log), at, outgoing.key, outgoing.value, outgoing.headers
         )

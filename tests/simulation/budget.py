@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 
+from tests.simulation.conditions import possible
 from tests.simulation.loop import Deadlock
 from tests.simulation.proving import tales
 from tests.simulation.schedules import Schedule, broken_by, calm_run, drawn
@@ -13,10 +14,11 @@ RACES_OF_EACH = 60
 
 
 def schedules() -> Iterator[Schedule]:
-    """Every tale as it is, with deaths spread over its crash points, and with several at random."""
+    """Every tale as it is, under each condition, with deaths over its crash points, and with several at random."""
     names = list(tales())
     for name in names:
         yield Schedule(name)
+        yield from (Schedule(name, conditions=(condition,)) for condition in possible(name))
     lengths = {}
     crashes = []
     for number, name in enumerate(names):

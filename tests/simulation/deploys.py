@@ -63,7 +63,7 @@ def with_unknown_name() -> Graph:
 
     @on(TradeOpened, retry=PATIENT, timeout="5s")
     async def settle_price(opened: TradeOpened, far: Far, call: Call) -> PricePaid:
-        await far.do("price", call.key)
+        await far.do("price", f"{call.saga_id}/{call.key}")
         return PricePaid(saga_id=opened.saga_id)
 
     return _build({"pay_price": settle_price}, {})
@@ -74,7 +74,7 @@ def with_former_names() -> Graph:
 
     @on(TradeOpened, retry=PATIENT, timeout="5s", formerly=("pay_price",))
     async def settle_price(opened: TradeOpened, far: Far, call: Call) -> PricePaid:
-        await far.do("price", call.key)
+        await far.do("price", f"{call.saga_id}/{call.key}")
         return PricePaid(saga_id=opened.saga_id)
 
     @join(GoodsDelivered, PricePaid, deadline="1h", formerly=("close_trade",))
@@ -90,7 +90,7 @@ def with_another_field() -> Graph:
 
     @on(TradeOpened, retry=PATIENT, timeout="5s")
     async def deliver_goods(opened: TradeOpened, far: Far, call: Call) -> WeighedGoods:
-        await far.do("goods", call.key)
+        await far.do("goods", f"{call.saga_id}/{call.key}")
         return WeighedGoods(saga_id=opened.saga_id, kilograms=3)
 
     @join(WeighedGoods, PricePaid, deadline="1h")
@@ -100,7 +100,7 @@ def with_another_field() -> Graph:
 
     @undo(WeighedGoods)
     async def take_goods_back(delivered: WeighedGoods | None, far: Far, call: Call) -> GoodsReturned:
-        await far.undo("goods", call.key)
+        await far.undo("goods", f"{call.saga_id}/{call.key}")
         return GoodsReturned(saga_id=call.saga_id)
 
     steps: dict[str, StepFunction] = {"deliver_goods": deliver_goods, "close_trade": close_trade}

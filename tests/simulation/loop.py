@@ -10,8 +10,9 @@ import contextvars
 import heapq
 import inspect
 import itertools
+import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 WORKER: contextvars.ContextVar[str | None] = contextvars.ContextVar("worker", default=None)
@@ -20,6 +21,26 @@ STEPS_MAX = 2_000_000
 
 class Deadlock(Exception):
     """Nothing is left to run, and the condition is not met."""
+
+
+class Endless(KeyboardInterrupt):
+    """A run goes on without an await: of all errors, asyncio lets only interrupts out of a callback at once."""
+
+
+@contextlib.contextmanager
+def cpu_bounded(seconds: float) -> Iterator[None]:
+    """Raise `Endless` where what is inside takes so much CPU; `run_until` alone cannot, while a callback runs."""
+
+    def over(number: int, frame: object) -> None:
+        raise Endless(f"it has taken {seconds:.0f} s of CPU")
+
+    former = signal.signal(signal.SIGVTALRM, over)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, former)
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):

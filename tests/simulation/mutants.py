@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 SWAPPED: dict[type[ast.cmpop], ast.cmpop] = {
     ast.Lt: ast.LtE(),
@@ -16,34 +17,68 @@ SWAPPED: dict[type[ast.cmpop], ast.cmpop] = {
     ast.Is: ast.IsNot(),
     ast.IsNot: ast.Is(),
 }
+NOTHINGS = {
+    "bool": ("True", "False"),
+    "None": ("None",),
+    "list": ("[]",),
+    "dict": ("{}",),
+    "set": ("set()",),
+    "frozenset": ("frozenset()",),
+    "tuple": ("()",),
+    "str": ("''",),
+    "int": ("0",),
+    "float": ("0.0",),
+}
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module with one thing changed: which kind of change, in which line, and the whole new text."""
+    """A module with one thing changed: which kind of change, in which line and function, and the whole new text."""
 
     path: str
     kind: str
     line: int
     text: str
+    function: str
+    old: str
+    new: str
+
+    @property
+    def change(self) -> str:
+        """What is changed where, in words that stay the same when other lines of the module move."""
+        return f"{Path(self.path).stem}.{self.function}: {self.old} -> {self.new}"
 
 
 def mutants(path: str, text: str) -> Iterator[Mutant]:
     """All mutants of the module, each of which Python can read; the same every time."""
     lines = text.splitlines(keepends=True)
-    for node in ast.walk(ast.parse(text)):
-        for kind, new in _changes(node):
-            changed = _with(lines, node if kind != "negate" else node.test, new)  # type: ignore[attr-defined, arg-type]  # what changes has a place
+    for function, returns, node in _located(ast.parse(text), "", ""):
+        for kind, new in _changes(node, returns):
+            place: ast.stmt | ast.expr = node if kind != "negate" else node.test  # type: ignore[attr-defined, assignment]  # what changes has a place
+            changed = _with(lines, place, new)
             try:
                 ast.parse(changed)
             except SyntaxError:
                 continue
             if changed != text:
-                yield Mutant(path, kind, node.lineno, changed)  # type: ignore[attr-defined]  # only located nodes change
+                old = " ".join((ast.get_source_segment(text, place) or "").split())
+                yield Mutant(path, kind, place.lineno, changed, function, old, new)
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, str]]:
-    if isinstance(node, ast.If | ast.While | ast.IfExp):
+def _located(node: ast.AST, function: str, returns: str) -> Iterator[tuple[str, str, ast.AST]]:
+    """Every node, with the class and function that it stands in, and what the function says that it returns."""
+    for child in ast.iter_child_nodes(node):
+        inner, kind = function, returns
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = f"{function}.{child.name}".lstrip(".")
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            kind = ast.unparse(child.returns) if child.returns else ""
+        yield inner, kind, child
+        yield from _located(child, inner, kind)
+
+
+def _changes(node: ast.AST, returns: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, ast.If | ast.While | ast.IfExp) and not _is_swapped_only(node.test):
         yield "negate", f"not ({ast.unparse(node.test)})"
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         swapped = ast.Compare(node.left, [SWAPPED[type(node.ops[0])]], node.comparators)
@@ -54,10 +89,24 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, str]]:
     is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     if isinstance(node, ast.Expr | ast.Assign | ast.AugAssign | ast.Delete) and not (is_docstring or _names(node)):
         yield "drop", "pass"
-    if isinstance(node, ast.Return) and node.value is not None and not isinstance(node.value, ast.Constant):
-        for nothing in ("[]", "None", "True", "False"):
+    if isinstance(node, ast.Return) and node.value is not None:
+        for nothing in _nothings(returns):
             if ast.unparse(node.value) != nothing:
                 yield "return", f"return {nothing}"
+
+
+def _is_swapped_only(test: ast.expr) -> bool:
+    """Whether the other comparison is the same as the negation: it is changed once, not twice."""
+    exact = ast.Eq | ast.NotEq | ast.In | ast.NotIn | ast.Is | ast.IsNot
+    return isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], exact)
+
+
+def _nothings(returns: str) -> Iterator[str]:
+    """What says nothing and is of the returned type: another type is found by the type checker."""
+    named = {part.strip().partition("[")[0] for part in returns.split("|")}
+    for name, nothings in NOTHINGS.items():
+        if name in named:
+            yield from nothings
 
 
 def _names(node: ast.stmt) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from tests.simulation import trade_tales as trades
 from tests.simulation.campaign_stories import STORIES
 from tests.simulation.campaign_world import CampaignWorld
-from tests.simulation.loop import Deadlock
+from tests.simulation.conditions import met, possible
+from tests.simulation.loop import Deadlock, Endless, cpu_bounded
 from tests.simulation.stories import tell, violations
 from tests.simulation.world import World
 
@@ -23,6 +24,9 @@ STOPPED_SHARE = 0.25
 EARLY_SHARE = 0.5
 EARLY_MOST = 80
 CALLBACKS_MOST = 300_000
+CONDITION_SHARE = 0.25
+# The longest runs take two seconds.
+CPU_SECONDS_MAX = 12.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ class Schedule:
 
     With an `overlap` each worker's successor starts so many callbacks before it dies: for a while both take themselves
     for the owner. The lives in `stopped`, counted from 1, are asked to stop there instead. `faults` are the commits
-    that fail, see `SimulatedBroker`. A schedule and the code together determine every callback of the run.
+    that fail, see `SimulatedBroker`, and `conditions` is what the world is like, see `conditions`. A schedule and the
+    code together determine every callback of the run.
     """
 
     tale: str
@@ -54,6 +59,7 @@ class Schedule:
     overlap: int = 0
     faults: tuple[tuple[int, str], ...] = ()
     stopped: tuple[int, ...] = ()
+    conditions: tuple[str, ...] = ()
 
     def command(self) -> str:
         """How to run it again."""
@@ -61,8 +67,9 @@ class Schedule:
         overlap = f" --overlap {self.overlap}" if self.overlap else ""
         faults = "".join(f" --fail {number}:{fault}" for number, fault in self.faults)
         stopped = "".join(f" --stop {life}" for life in self.stopped)
+        conditions = "".join(f" --with {name}" for name in self.conditions)
         named = f"--story {self.tale!r} --seed {self.seed}"
-        return f"python -m tests.simulation.prove {named}{deaths}{overlap}{faults}{stopped}"
+        return f"python -m tests.simulation.prove {named}{deaths}{overlap}{faults}{stopped}{conditions}"
 
 
 def campaign_tales() -> dict[str, Tale]:
@@ -119,10 +126,11 @@ def run_of(tale: Tale, schedule: Schedule) -> Run:
         if schedule.overlap:
             world.loop.warn_at[f"worker-{life}"] = max(1, death - schedule.overlap)
     try:
-        tale.tell(world)
-        broken = list(tale.broken(world))
-    except Deadlock as deadlock:
-        broken = [f"came to no end: {deadlock}"]
+        with cpu_bounded(CPU_SECONDS_MAX), met(schedule.conditions, world, schedule.seed):
+            tale.tell(world)
+            broken = list(tale.broken(world))
+    except (Deadlock, Endless) as endless:
+        broken = [f"came to no end: {endless}"]
     finally:
         died_at = tuple(
             world.loop.steps_of[f"worker-{life}"]
@@ -171,4 +179,5 @@ def drawn(tale: str, callbacks: int, seed: int) -> Schedule:
         (draws.randint(1, COMMITS_MOST), draws.choice(FAULTS))
         for _ in range(draws.randint(0, FAULTS_MOST) if draws.random() < FAULTY_SHARE else 0)
     )
-    return Schedule(tale, seed, tuple(deaths), overlap, faults, stopped)
+    conditions = tuple(name for name in possible(tale) if draws.random() < CONDITION_SHARE)
+    return Schedule(tale, seed, tuple(deaths), overlap, faults, stopped, conditions)

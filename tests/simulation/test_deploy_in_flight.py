@@ -39,7 +39,7 @@ def visible_in(new: Graph, at: int, is_killed: bool) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("new", "is_killed"), CASES)
 def test_a_deploy_in_the_middle_of_a_saga(new: Build, is_killed: bool) -> None:
     end = callbacks()
-    visible = [seen for at in range(1, end, end // 16) for seen in visible_in(new(), at, is_killed)]
+    visible = [seen for at in range(1, end, end // 24) for seen in visible_in(new(), at, is_killed)]
     # Some of them had the change before them; a step that tells of its former name is no change.
     assert bool(visible) == (new is not with_former_names)
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.simulation.bugs import BUGS, Bug
+from tests.simulation.conditions import NAMES, possible
 from tests.simulation.proving import tales
 from tests.simulation.schedules import COMMITS_MOST, FAULTS, FAULTS_MOST, OVERLAP_MOST, Schedule, broken_by
 from tests.simulation.trying import applied, tried
@@ -30,11 +31,19 @@ CALLBACKS = st.integers(1, 1_500)
     st.one_of(st.just(0), st.integers(1, OVERLAP_MOST)),
     st.lists(st.tuples(st.integers(1, COMMITS_MOST), st.sampled_from(FAULTS)), max_size=FAULTS_MOST),
     st.lists(st.integers(1, 3), max_size=2),
+    st.sets(st.sampled_from(NAMES)),
 )
 def test_no_schedule_breaks_a_promise(
-    tale: str, seed: int, deaths: list[int], overlap: int, faults: list[tuple[int, str]], stopped: list[int]
+    tale: str,
+    seed: int,
+    deaths: list[int],
+    overlap: int,
+    faults: list[tuple[int, str]],
+    stopped: list[int],
+    conditions: set[str],
 ) -> None:
-    schedule = Schedule(tale, seed, tuple(deaths), overlap, tuple(faults), tuple(stopped))
+    met = tuple(name for name in possible(tale) if name in conditions)
+    schedule = Schedule(tale, seed, tuple(deaths), overlap, tuple(faults), tuple(stopped), met)
     assert broken_by(tales()[tale], schedule) == [], schedule.command()
 
 

@@ -99,13 +99,13 @@ async def expire_trade(opened: TradeOpened, paid: PricePaid | None, call: Call) 
 
 @on(TradeOpened, retry=PATIENT, timeout="5s")
 async def deliver_goods(opened: TradeOpened, far: Far, call: Call) -> GoodsDelivered:
-    await far.do("goods", call.key)
+    await far.do("goods", f"{call.saga_id}/{call.key}")
     return GoodsDelivered(saga_id=opened.saga_id)
 
 
 @on(TradeOpened, retry=PATIENT, timeout="5s")
 async def pay_price(opened: TradeOpened, far: Far, call: Call) -> PricePaid:
-    await far.do("price", call.key)
+    await far.do("price", f"{call.saga_id}/{call.key}")
     return PricePaid(saga_id=opened.saga_id)
 
 
@@ -117,13 +117,13 @@ async def close_trade(delivered: GoodsDelivered, paid: PricePaid, bell: Bell) ->
 
 @undo(GoodsDelivered)
 async def return_goods(delivered: GoodsDelivered | None, far: Far, call: Call) -> GoodsReturned:
-    await far.undo("goods", call.key)
+    await far.undo("goods", f"{call.saga_id}/{call.key}")
     return GoodsReturned(saga_id=call.saga_id)
 
 
 @undo(PricePaid)
 async def refund_price(paid: PricePaid | None, far: Far, call: Call) -> PriceRefunded:
-    await far.undo("price", call.key)
+    await far.undo("price", f"{call.saga_id}/{call.key}")
     return PriceRefunded(saga_id=call.saga_id)
 
 

@@ -124,17 +124,19 @@ def broken(world: TradeWorld) -> Iterator[str]:
     """What the tale breaks of the promises."""
     said_at = {kind: record.at for kind, record in reversed(world.events(SAGA))}
     types = world.types(SAGA)
-    paid_at = said_at.get("trade.price.paid", float("inf"))
+    # Two brokers' clocks are so far apart at most.
+    paid_at = said_at.get("trade.price.paid", float("inf")) + 2 * world.broker_seconds_off
     if "trade.expired" in said_at and paid_at < min(world.due_at, said_at["trade.expired"]):
         yield f"expired, and was paid before it was due: {types}"
     if "trade.cancelled" in said_at and world.told.firm and world.paid_when_cancelled:
         yield f"cancelled, and was paid before anybody asked: {types}"
-    if world.said_twice():
-        yield f"said twice: {world.said_twice()}"
+    twice = [words for words in world.said_twice() if words[0] == SAGA]
+    if twice:
+        yield f"said twice: {twice}"
     if world.loop.errors:
         yield f"an error nobody caught: {world.loop.errors[0]}"
     first = next(kind for kind in types if kind in world.graph.schema.events() and _is_end(world, kind))
-    standing = Counter(what for what, _ in world.standing)
+    standing = Counter(what for what, key in world.standing if key.startswith(f"{SAGA}/"))
     wanted = {"goods": 1, "price": 1} if first == "trade.completed" else {}
     if dict(standing) != wanted:
         yield f"{first} stands first in the log, and there stands {dict(standing)}: {types}"

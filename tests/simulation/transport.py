@@ -107,16 +107,16 @@ class SimulatedTransport(Transport):
             self._positions[record.topic] = record.offset + 1
             self.deliver([record])
 
-    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> None:
+    async def commit(self, said: list[Outgoing], state: dict[str, bytes | None]) -> float | None:
         await self._hop()
         self.broker.commits += 1
         fault = self.broker.faults.get(self.broker.commits, "")
         try:
-            await self._write(said, state, fault)
+            return await self._write(said, state, fault)
         except Fenced as fenced:
             raise LaneLost(str(fenced)) from fenced
 
-    async def _write(self, said: list[Outgoing], state: dict[str, bytes | None], fault: str) -> None:
+    async def _write(self, said: list[Outgoing], state: dict[str, bytes | None], fault: str) -> float:
         transaction = self.broker.begin(self.transactional_id, self._epoch)
         records = [Outgoing(self.state_topic, self.partition, key.encode(), value) for key, value in state.items()]
         written: list[Record] = []
@@ -136,6 +136,7 @@ class SimulatedTransport(Transport):
                 neighbour.offer(record)
         while not self.broker.is_settled(self.transactional_id):
             await self._hop()
+        return written[-1].at
 
     def owns(self) -> bool:
         return self.is_owned()

@@ -1,11 +1,16 @@
-"""A copy of the source trees with one deliberate bug in it, and whether the simulation finds the bug there."""
+"""A copy of the source trees with one deliberate bug in it, and which judge finds the bug there.
+
+The simulation judges first; what it does not find, the unit tests of the engine judge, the module's own before all.
+"""
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +18,15 @@ from tests.simulation.bugs import Bug
 
 ROOT = Path(__file__).parents[2]
 TREES = ("schemas", "producers", "consumers", "compensations", "deploy", "tests")
-DECIDED_SECONDS = 240.0
+# The unit tests take their settings from it.
+FILES = ("pyproject.toml",)
+DECIDED_SECONDS = 150.0
 TRIED_AT_ONCE = 2
+SIMULATION, UNIT_TESTS = "simulation", "unit tests"
+# A test that hangs is stopped by this program's own limit, and then the mutant is not caught.
+PYTEST = ("-m", "pytest", "-q", "-x", "--timeout=0", "-p", "no:cacheprovider", "-p", "no:randomly")
+JUDGES = (SIMULATION, UNIT_TESTS)
+UNIT_FOLDERS = ("tests/unit/consumers/runtime", "tests/unit/consumers/tracker")
 
 
 class DoesNotApply(Exception):
@@ -23,36 +35,76 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one mutant: caught or not, by what, and how long that took."""
+    """What became of one mutant: which judge caught it (none: it survived), by what, and how long that took."""
 
     name: str
-    is_caught: bool
+    caught_by: str
     words: str
     seconds: float
 
+    @property
+    def is_caught(self) -> bool:
+        """Whether a judge found it."""
+        return bool(self.caught_by)
 
-def tried(bug: Bug) -> Verdict:
-    """Put the bug into a copy and run the budget there; `DoesNotApply` where the code has moved on from under it.
 
-    A copy that comes to no end proves nothing: it is not caught.
+def tried(bug: Bug, judges: Iterable[str] = JUDGES) -> Verdict:
+    """Put the bug into a copy and let the judges look; `DoesNotApply` where the code has moved on from under it.
+
+    A copy that comes to no end proves nothing: that judge has not caught it.
     """
+    began = time.monotonic()
+    words = ""
     with tempfile.TemporaryDirectory(prefix="mutant-") as copy:
-        for tree in TREES:
-            shutil.copytree(
-                ROOT / tree, Path(copy) / tree, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
-            )
-        (Path(copy) / bug.path).write_text(applied(bug))
-        began = time.monotonic()
-        command = [sys.executable, "-m", "tests.simulation.budget"]
-        environment = {**os.environ, "PYTHONPATH": copy, "PYTHONDONTWRITEBYTECODE": "1"}
+        _copied(bug, Path(copy))
+        for judge in judges:
+            for command in commands(judge, bug):
+                is_found, words = _judged(Path(copy), command)
+                if is_found:
+                    return Verdict(bug.name, judge, words, time.monotonic() - began)
+    return Verdict(bug.name, "", words, time.monotonic() - began)
+
+
+def commands(judge: str, bug: Bug) -> Iterator[tuple[str, ...]]:
+    """What the judge runs, one after the other."""
+    if judge == SIMULATION:
+        yield "-m", "tests.simulation.budget"
+        return
+    found = [path for folder in UNIT_FOLDERS for path in (ROOT / folder).glob(f"test_{Path(bug.path).stem}*.py")]
+    if found:
+        yield *PYTEST, *sorted(str(path.relative_to(ROOT)) for path in found)
+    yield *PYTEST, *UNIT_FOLDERS
+
+
+def _copied(bug: Bug, copy: Path) -> None:
+    for tree in TREES:
+        shutil.copytree(ROOT / tree, copy / tree, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    for name in FILES:
+        shutil.copy(ROOT / name, copy / name)
+    (copy / bug.path).write_text(applied(bug))
+
+
+def _judged(copy: Path, command: tuple[str, ...]) -> tuple[bool, str]:
+    """Whether this judge finds something wrong in the copy, and its last words."""
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
+    # In a session of its own: what it has started ends with it, where the time is up.
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=copy,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as running:
         try:
-            ended = subprocess.run(
-                command, cwd=copy, env=environment, capture_output=True, text=True, timeout=DECIDED_SECONDS, check=False
-            )
+            told, _ = running.communicate(timeout=DECIDED_SECONDS)
         except subprocess.TimeoutExpired:
-            return Verdict(bug.name, False, "came to no end", time.monotonic() - began)
-        words = (ended.stdout.strip() or ended.stderr.strip()[-500:]).splitlines()
-        return Verdict(bug.name, ended.returncode != 0, words[-1] if words else "", time.monotonic() - began)
+            os.killpg(running.pid, signal.SIGKILL)
+            return False, "came to no end"
+    words = [line for line in told.splitlines() if line.strip()]
+    return running.returncode != 0, words[-1][-500:] if words else ""
 
 
 def applied(bug: Bug) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from consumers.runtime.breakers import guarded
+from consumers.runtime.broker_clock import BrokerClock
 from consumers.runtime.bulkheads import Bulkheads
 from consumers.runtime.calling import Caller
 from consumers.runtime.graph import Graph
@@ -21,6 +22,7 @@ from consumers.runtime.memory import Memory
 from consumers.runtime.transport import POSITION_KEY, Position
 from consumers.runtime.view import view_of
 from consumers.tracker.ledger import TrackerLedger
+from producers.errors import Unreadable
 from producers.headers import read
 from producers.records import Outgoing, Record, partition_of
 from tests.simulation.broker import SimulatedBroker
@@ -51,6 +53,10 @@ class World:
         self.loop.on_death = self._restart_later
         self.loop.on_warning = self._replace
         self.loop.on_stop = self._stop
+        self.decoded_most = DECODED_JOURNALS_MAX
+        self.broker_seconds_off = 0.0
+        # By how much a worker's own clock is wrong when it starts.
+        self.wall_offset: Callable[[], float] = lambda: 0.0
         self._lanes: dict[str, list[tuple[Lane, asyncio.Task[None]]]] = {}
         empty = msgspec.msgpack.encode(Position({}, clean=True))
         for participant in (*graph.participants, self.tracker):
@@ -94,8 +100,18 @@ class World:
     async def _work(self, name: str) -> None:
         ports, breakers = guarded(self.ports, self.loop.time)
         room = Bulkheads({}, self.loop.time, breakers)
-        host = Host(name, self.loop.time, room, monotonic=self.loop.time, jitter=lambda: 1.0)
-        caller = Caller(self.graph, ports, self.loop.time)
+        offset = self.wall_offset()
+        clock = BrokerClock(lambda: self.loop.time() + offset, self.loop.time)
+        host = Host(
+            name,
+            clock,
+            room,
+            monotonic=self.loop.time,
+            observe=clock.observe,
+            is_told=clock.is_told,
+            jitter=lambda: 1.0,
+        )
+        caller = Caller(self.graph, ports, clock)
         neighbours: list[SimulatedTransport] = []
         for participant in (*self.graph.participants, self.tracker):
             for partition in range(self.partitions):
@@ -117,7 +133,7 @@ class World:
             return lambda: TrackerLedger(self.graph, partition)
         view = view_of(self.graph, participant)
         # Every other life keeps no idle journal decoded.
-        decoded_most = 0 if self.lives % 2 else DECODED_JOURNALS_MAX
+        decoded_most = 0 if self.lives % 2 else self.decoded_most
         return lambda: Ledger(view, partition, self.partitions, "default", decoded_most)
 
     def publish(self, wire_type: str, saga_id: str, body: dict[str, Any], message_id: str = "") -> None:
@@ -131,7 +147,11 @@ class World:
         """All committed events, in log order, with their type."""
         found = []
         for record in self.broker.committed(self.topics.events, self.partitions):
-            heard = read(record, "default")
+            try:
+                heard = read(record, "default")
+            except Unreadable:
+                # An outsider's.
+                continue
             if saga_id in (None, heard.saga_id):
                 found.append((heard.type, record))
         return found
