@@ -37,8 +37,7 @@ down: $(READY) ## Stop the embedded stack; nothing is lost
 test: $(READY) ## Run every test
 	@$(BIN)/python -m pytest
 
-prove: $(READY) ## Prove the promises: simulated and with real faults; about half an hour
-	@$(BIN)/python -m pytest -q -m long
+prove: $(READY) ## Prove the promises, in less than an hour: simulated and with real faults, on one broker and on three
 	@$(BIN)/python -m tests.prove
 
 bench: $(READY) ## Measure it all into tests/benchmarks/results; about a quarter of an hour

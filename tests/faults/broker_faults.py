@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -135,6 +135,14 @@ class Trial:
 
     def __enter__(self) -> Self:
         self.cluster.__enter__()
+        try:
+            self._begin()
+        except BaseException:
+            self._close()
+            raise
+        return self
+
+    def _begin(self) -> None:
         settings = Settings(home=self.folder, partitions=PARTITIONS, replication=len(NODES))
         os.environ[FOLDER] = str(self.folder)
         for topic in wanted_topics(sagas(), settings):
@@ -144,29 +152,39 @@ class Trial:
         self._start_worker()
         self.events = Events(self.cluster.bootstrap_servers)
         self.load = Load(self.cluster.bootstrap_servers)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._worker is not None:
-            self._worker.terminate()
-            self._worker.wait(60)
-        self.cluster.close()
+        self._close()
+
+    def _close(self) -> None:
+        try:
+            if self._worker is not None:
+                self._worker.terminate()
+                self._worker.wait(60)
+        finally:
+            if self._worker is not None:
+                self._worker.kill()
+            self.cluster.close()
 
     @property
     def log(self) -> Path:
         return self.folder / "worker.log"
 
-    def _start_worker(self) -> None:
-        environment = os.environ | {
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program of the trial finds in its environment."""
+        return os.environ | {
             "SOMA_HOME": str(self.folder),
             "SOMA_APPLICATION": APPLICATION,
             "KAFKA_BOOTSTRAP_SERVERS": self.cluster.bootstrap_servers,
         }
+
+    def _start_worker(self) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "deploy.cli.main", "worker"]
-            self._worker = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self._worker = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         deadline = time.monotonic() + 120
         while read_object(self.folder / "run" / "worker.ready").get("pid") != self._worker.pid:
             if self._worker.poll() is not None or time.monotonic() > deadline:
@@ -179,27 +197,45 @@ class Trial:
         return led | asyncio.run(self._coordinated_by(node))
 
     async def _coordinated_by(self, node: int) -> set[int]:
+        return {index async for index, coordinator in self._lanes() if coordinator == node}
+
+    async def _lanes(self) -> AsyncIterator[tuple[int, int]]:
+        """The partition of every lane, and the node that coordinates it."""
         client = BrokerClient(bootstrap_servers=self.cluster.bootstrap_servers)
         await client.bootstrap()
         (kind,) = sagas()
-        lanes = [(name, index) for name in (*kind.participants,) for index in range(PARTITIONS)]
-        found = set[int]()
-        for name, index in lanes:
-            if await client.coordinator_lookup(CoordinationType.TRANSACTION, f"{name}.{index}") == node:
-                found.add(index)
-        await client.close()
-        return found
+        try:
+            for name in kind.participants:
+                for index in range(PARTITIONS):
+                    node = await client.coordinator_lookup(CoordinationType.TRANSACTION, f"{name}.{index}")
+                    yield index, node
+        finally:
+            await client.close()
 
-    def meet(self, case: str, fault: Callable[[int], None]) -> dict[str, Any]:
-        """Let the fault happen while errands run; what came of it."""
-        time.sleep(WARM_SECONDS)
-        node = self.cluster.leaders(EVENTS)[0]
+    def coordinators(self) -> Counter[int]:
+        """How many lanes each node coordinates."""
+        return asyncio.run(self._coordinators())
+
+    async def _coordinators(self) -> Counter[int]:
+        return Counter([node async for _, node in self._lanes()])
+
+    def meet(
+        self,
+        case: str,
+        fault: Callable[[int], None],
+        node: int = 0,
+        warm_seconds: float = WARM_SECONDS,
+        calm_seconds: float = CALM_SECONDS,
+    ) -> dict[str, Any]:
+        """Let the fault happen to a node (0: the first partition's leader) while errands run; what came of it."""
+        time.sleep(warm_seconds)
+        node = node or self.cluster.leaders(EVENTS)[0]
         touched = self.touched_by(node)
         lines_before = len(self.log.read_text(errors="replace").splitlines())
         begin = time.monotonic()
         fault(node)
         fault_seconds = time.monotonic() - begin
-        time.sleep(CALM_SECONDS)
+        time.sleep(calm_seconds)
         end = time.monotonic()
         gaps = {index: longest_gap(moments, begin, end) for index, moments in self.events.moments.items()}
         plain = {index: longest_gap(moments, begin, end) for index, moments in self.load.acknowledged.items()}

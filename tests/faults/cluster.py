@@ -19,6 +19,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from deploy.local.errors import PartNotReady
+from deploy.local.files import read_object
 from deploy.local.jars import class_path, listed_jars
 from deploy.local.java import java_environment, java_executable
 from deploy.local.kafka import prepare_kafka
@@ -29,6 +30,7 @@ from deploy.local.ports import choose_port
 NODES = (1, 2, 3)
 READY_SECONDS_MAX = 120.0
 STOP_SECONDS_MAX = 60.0
+QUORUM_STATE = "__cluster_metadata-0/quorum-state"
 REPLICATED = {
     "default.replication.factor": "3",
     "min.insync.replicas": "2",
@@ -163,6 +165,12 @@ class Cluster:
     def leaders(self, topic: str) -> dict[int, int]:
         """Which node leads which partition."""
         return {index: part.leader for index, part in self._metadata().topics[topic].partitions.items()}
+
+    def controller(self) -> int:
+        """The node that leads the quorum, as the nodes that run have last written it."""
+        states = [read_object(self._home(node) / LOG_FOLDER / QUORUM_STATE) for node in self._running]
+        newest = max(states, key=lambda state: state.get("leaderEpoch", -1))
+        return int(newest["leaderId"])
 
     def wait_until_whole(self) -> None:
         """Wait until all nodes are there, and every replica of every partition is in sync."""

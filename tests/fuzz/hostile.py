@@ -43,9 +43,12 @@ class Hostile(NamedTuple):
     done: str
 
 
-def records(graph: Graph, seed: int, count: int, sagas: int = 5) -> Iterator[Hostile]:
-    """So many hostile records for a saga kind; they speak of so many sagas at once, `evil-0` and on."""
-    maker = Maker(graph, random.Random(seed), sagas)
+def records(graph: Graph, seed: int, count: int, sagas: int = 5, large_share: float = 1.0) -> Iterator[Hostile]:
+    """So many hostile records for a saga kind; they speak of so many sagas at once, `evil-0` and on.
+
+    Of what may be large only that share is: a few thousand records with all of it are a gigabyte.
+    """
+    maker = Maker(graph, random.Random(seed), sagas, large_share)
     for number in range(count):
         yield maker.record(number)
 
@@ -53,8 +56,8 @@ def records(graph: Graph, seed: int, count: int, sagas: int = 5) -> Iterator[Hos
 class Maker:
     """Makes them; its bodies are valid."""
 
-    def __init__(self, graph: Graph, rng: random.Random, sagas: int) -> None:
-        self._graph, self._rng, self._sagas = graph, rng, sagas
+    def __init__(self, graph: Graph, rng: random.Random, sagas: int, large_share: float = 1.0) -> None:
+        self._graph, self._rng, self._sagas, self._large_share = graph, rng, sagas, large_share
         self._topics: SagaTopics = graph.schema.topics
         self._kinds = list(graph.schema.messages.items())
         self._openings = [name for name, kind in self._kinds if any(one.opens for one in graph.sayers.get(name, ()))]
@@ -167,7 +170,7 @@ class Maker:
             rng.choice(NUMBERS),
             [],
             {},
-            [rng.choice(TEXTS)] * rng.choice((1, 3_000)),
+            [rng.choice(TEXTS)] * self._large(rng.choice((1, 3_000))),
             {"x": {"y": rng.choice(NUMBERS)}},
             [None],
         )
@@ -270,8 +273,11 @@ class Maker:
 
     def _huge(self, draft: "_Draft") -> None:
         draft.body["colour" if self._rng.random() < 0.5 else self._rng.choice(list(draft.body) or ["x"])] = (
-            self._rng.choice(("x", "\x01", "\U0001f600")) * self._rng.choice((30_000, 200_000))
+            self._rng.choice(("x", "\x01", "\U0001f600")) * self._large(self._rng.choice((30_000, 200_000)))
         )
+
+    def _large(self, times: int) -> int:
+        return times if self._large_share == 1.0 or self._rng.random() < self._large_share else min(times, 100)
 
     def topic_of(self, kind: type[Message]) -> str:
         """Where messages of this class belong."""

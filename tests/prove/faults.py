@@ -3,6 +3,7 @@
 import contextlib
 import random
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from deploy.local.ports import LOOPBACK
 from tests.prove.errand.application import MOMENTS
 from tests.prove.running import RunningStack
 
@@ -33,7 +35,10 @@ WEIGHTS = {
     "kill supervisor": 3,
     "kill broker": 2,
     "restart broker": 2,
+    "move store": 2,
+    "move broker": 1,
 }
+MOVES_WITHIN_SECONDS = 60.0
 
 
 @dataclass
@@ -69,6 +74,8 @@ class Faults:
             "kill supervisor": lambda: self._signal("supervisor", signal.SIGKILL),
             "kill broker": lambda: self._signal("kafka", signal.SIGKILL),
             "restart broker": lambda: self._signal("kafka", signal.SIGTERM),
+            "move store": lambda: self.move("store"),
+            "move broker": lambda: self.move("kafka"),
         }
         at = time.time()
         if doing[kind]():
@@ -98,14 +105,30 @@ class Faults:
                 process.resume()
         return True
 
+    def move(self, part: str) -> bool:
+        """Kill the part, and listen at its port until the stack has given it another one; whether it has."""
+        supervisor, process = self.running.process("supervisor"), self.running.process(part)
+        address = {"store": self.running.clickhouse, "kafka": self.running.kafka}[part]
+        before = address()
+        if supervisor is None or process is None or not before:
+            return False
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                # Else it would start the part again before the port is taken.
+                supervisor.suspend()
+                process.kill()
+                is_taken = _within(MOVES_WITHIN_SECONDS, lambda: _listens(stranger, int(before.rpartition(":")[2])))
+            except psutil.NoSuchProcess:
+                return False
+            finally:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    supervisor.resume()
+            return is_taken and _within(MOVES_WITHIN_SECONDS, lambda: address() not in ("", before))
+
     def _die(self, moment: str) -> bool:
         self.running.ask_to_die(moment)
-        deadline = time.monotonic() + DIES_WITHIN_SECONDS
-        while not self.running.has_died(moment):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
+        return _within(DIES_WITHIN_SECONDS, lambda: self.running.has_died(moment))
 
     def _storm(self) -> bool:
         """A worker joins, and leaves: in good order, or not."""
@@ -121,3 +144,23 @@ class Faults:
             joined.kill()
             joined.wait()
         return True
+
+
+def _listens(stranger: socket.socket, port: int) -> bool:
+    """Listen at the port; false where who had it has not let it go yet."""
+    try:
+        stranger.bind((LOOPBACK, port))
+        stranger.listen()
+    except OSError:
+        return False
+    return True
+
+
+def _within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Whether the condition came to hold within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

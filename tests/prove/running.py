@@ -13,7 +13,7 @@ from deploy.local.stack import Stack
 from producers.settings import Settings
 from tests.faults.application import FOLDER
 from tests.prove.errand.world import WORLD_FILE
-from tests.prove.stack import BEHIND_PORT, COMMAND, PROXY_PORT
+from tests.prove.stack import COMMAND, PROXY_PORT
 
 APPLICATION = "tests.prove.errand.application:sagas"
 
@@ -24,14 +24,22 @@ class RunningStack:
     def __init__(self, home: Path) -> None:
         self.home, self.faults = home, home / "faults"
         self.faults.mkdir(parents=True)
-        behind = choose_port([], set())
-        ports = {BEHIND_PORT: str(behind), PROXY_PORT: str(choose_port([], {behind}))}
-        os.environ.update({FOLDER: str(self.faults), "SOMA_HOME": str(home), "SOMA_APPLICATION": APPLICATION} | ports)
+        named = {FOLDER: str(self.faults), "SOMA_HOME": str(home), "SOMA_APPLICATION": APPLICATION}
+        os.environ.update(named | {PROXY_PORT: str(choose_port([], set()))})
         self.stack = Stack(Settings(home=home), COMMAND)
         self.stack.fetch()
         self.stack.up()
-        addresses = read_object(self.stack.places.stack_file)
-        self.kafka, self.clickhouse = str(addresses["kafka"]), str(addresses["clickhouse"])
+
+    def kafka(self) -> str:
+        """Where the broker is now: after a restart it may be at another port."""
+        return self._address("kafka")
+
+    def clickhouse(self) -> str:
+        """Where the store is now."""
+        return self._address("clickhouse")
+
+    def _address(self, name: str) -> str:
+        return str(read_object(self.stack.places.stack_file).get(name, ""))
 
     @property
     def world(self) -> Path:
@@ -61,7 +69,7 @@ class RunningStack:
         """One more worker, which joins the groups; whoever asked for it ends it."""
         with (self.home / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.prove.carrier", name, self.kafka], stdout=log, stderr=log
+                [sys.executable, "-P", "-m", "tests.prove.carrier", name, self.kafka()], stdout=log, stderr=log
             )
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What the log, the world's file and ClickHouse say in the end, read by somebody who had no part in it (librdkafka).
+"""What the log, the world's file and ClickHouse say in the end, read by a client that had no part in it (librdkafka).
 
 A run has a million records and more: of each only a short hash is kept, and ClickHouse is compared partition by
 partition.
@@ -6,18 +6,21 @@ partition.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import blake2b, md5
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import clickhouse_connect
+from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from producers.headers import NOOP_TYPE
 from tests.prove.errand.words import SCHEMA
 from tests.prove.load import FINAL, TOPICS
+from tests.prove.views import Row, Tally, views_difference
 
 UNDOING = frozenset(kind for kind, declared in SCHEMA.messages.items() if hasattr(declared, "undoes"))
 # What may become of a wish. A call that comes too late finds the errand completed.
@@ -28,6 +31,9 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "broken": frozenset({"compensated"}),
     "cancelled": frozenset({"cancelled", "completed"}),
 }
+
+# Which effect stands on which: those of a higher stage are undone first, those of one stage in any order.
+STAGES = {"buy_goods": 1, "wrap_goods": 2, "hire_rider": 3, "book_slot": 3, "deliver_goods": 4}
 
 
 @dataclass
@@ -80,6 +86,27 @@ def effects_wrong(lines: Iterable[str], states: Mapping[str, str]) -> list[str]:
     wrong = [f"undone: {key}" for key in undone if states.get(key.partition(" ")[0]) == "completed"]
     ended_otherwise = {saga for saga, state in states.items() if state in FINAL and state != "completed"}
     return wrong + [f"left: {key}" for key, saga in done.items() if saga in ended_otherwise and key not in undone]
+
+
+def undo_order(lines: Iterable[str]) -> list[str]:
+    """Effects undone before a later one of their errand was, and effects made after their undo.
+
+    The first undo of an effect counts: after a crash several of them may be done again, from the last commit on.
+    """
+    reached: dict[str, int] = {}
+    undone: set[str] = set()
+    wrong = []
+    for line in lines:
+        verb, _, key = line.rstrip("\n").partition(" ")
+        saga, step, *_ = key.split(" ")
+        if verb == "do":
+            wrong += [f"made after it was undone: {key}"] if key in undone else []
+        elif key not in undone:
+            undone.add(key)
+            if STAGES[step] > reached.get(saga, STAGES[step]):
+                wrong.append(f"undone after what it stands on: {key}")
+            reached[saga] = STAGES[step]
+    return wrong
 
 
 def records(kafka: str, topic: str, partition: int) -> Iterator[Message]:
@@ -143,13 +170,33 @@ def final_states(kafka: str) -> tuple[dict[str, str], list[str]]:
     return states, [saga for saga, is_causeless in causeless.items() if is_causeless]
 
 
-def clickhouse_difference(kafka: str, clickhouse: str) -> tuple[int, list[str]]:
-    """How many records there are, and which of them do not stand once, and equal, in both Kafka and ClickHouse."""
-    client = clickhouse_connect.get_client(dsn=clickhouse, database="soma")
+class Stored(NamedTuple):
+    """How many records there are, and what ClickHouse does not have as Kafka has it."""
+
+    records: int
+    differing: list[str]
+    views: list[str]
+
+
+def stored(kafka: str, clickhouse: str) -> Stored:
+    """Compare ClickHouse with Kafka: every record once and equal, and what every view and aggregate shows."""
+    client, tally = clickhouse_connect.get_client(dsn=clickhouse, database="soma"), Tally()
+    count, differing = compared(kafka, client, lambda topic, message: tally.hear(_row(topic, message)))
+    # Of a table that lacks records the views say nothing new.
+    return Stored(count, differing, [] if differing else views_difference(client, tally.expected()))
+
+
+def compared(
+    kafka: str, client: Client, hear: Callable[[str, Message], None] = lambda topic, message: None
+) -> tuple[int, list[str]]:
+    """How many records there are, and which do not stand once, and equal, in both; `hear` is given each."""
     count, differing = 0, []
     for topic in TOPICS:
         for partition in partitions_of(kafka, topic):
-            expected = {_offset(one): digest_of(_value(one)) for one in records(kafka, topic, partition)}
+            expected: dict[int, bytes | None] = {}
+            for one in records(kafka, topic, partition):
+                expected[_offset(one)] = digest_of(_value(one))
+                hear(topic, one)
             count += len(expected)
             rows = client.query(
                 "SELECT _offset, MD5(value) FROM messages WHERE _topic = {t:String} AND _partition = {p:UInt32}",
@@ -158,6 +205,12 @@ def clickhouse_difference(kafka: str, clickhouse: str) -> tuple[int, list[str]]:
             ).result_rows
             differing += [f"{topic}/{partition}/{words}" for words in unequal(expected, rows)]
     return count, differing
+
+
+def _row(topic: str, message: Message) -> Row:
+    headers = {name: (value or b"").decode() for name, value in _headers(message)}
+    at = datetime.fromtimestamp(message.timestamp()[1] / 1_000, UTC)
+    return Row(topic.rpartition(".")[2], at, _key(message), _value(message), headers)
 
 
 def digest_of(value: bytes | None) -> bytes | None:

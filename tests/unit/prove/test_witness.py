@@ -1,7 +1,8 @@
 """The proof's witness: each thing that may go wrong is seen, and nothing else."""
 
+from tests.prove.errand.steps import EFFECTS
 from tests.prove.errand.words import SCHEMA
-from tests.prove.witness import ALLOWED, UNDOING, Evidence, digest_of, effects_wrong, lost, unequal
+from tests.prove.witness import ALLOWED, STAGES, UNDOING, Evidence, digest_of, effects_wrong, lost, undo_order, unequal
 
 SAGA, OTHER = "e-1", "e-2"
 UNDONE = sorted(UNDOING)[0]
@@ -67,3 +68,21 @@ def test_a_row_too_many_another_value_and_a_missing_row_are_seen() -> None:
     assert unequal({1: b"one"}, [(1, None)]) == [f"1: {otherwise}"]
     assert unequal({}, [(1, None)]) == [f"1: {otherwise}"]
     assert unequal({1: b"one", 2: None}, [(1, b"one")]) == ["2: not in ClickHouse"]
+
+
+def test_an_effect_undone_after_what_it_stands_on_is_seen_and_one_made_after_its_undo() -> None:
+    def lines(*words: str) -> list[str]:
+        return [f"{verb} {SAGA} {step} key\n" for verb, step in (word.split(" ") for word in words)]
+
+    assert undo_order(lines("do buy_goods", "do wrap_goods", "undo wrap_goods", "undo buy_goods")) == []
+    assert undo_order(lines("undo book_slot", "undo hire_rider", "undo wrap_goods")) == []
+    again = lines("undo wrap_goods", "undo buy_goods", "undo wrap_goods", "undo buy_goods")
+    assert undo_order(again) == []
+    assert undo_order(lines("undo buy_goods", "undo wrap_goods")) == [
+        "undone after what it stands on: e-1 wrap_goods key"
+    ]
+    assert undo_order(lines("undo hire_rider", "do hire_rider")) == ["made after it was undone: e-1 hire_rider key"]
+
+
+def test_every_effect_of_an_errand_has_its_stage() -> None:
+    assert set(STAGES) == set(EFFECTS)

@@ -1,0 +1,8 @@
+"""Words for whoever watches a proof."""
+
+import sys
+
+
+def tell(words: str) -> None:
+    """Show them at once, beside the certificate."""
+    print(words, file=sys.stderr, flush=True)
