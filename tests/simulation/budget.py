@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from tests.simulation.conditions import possible
 from tests.simulation.loop import Deadlock
 from tests.simulation.proving import tales
-from tests.simulation.schedules import Schedule, broken_by, calm_run, drawn
+from tests.simulation.schedules import FAULTS, Schedule, broken_by, calm_run, drawn
 
 CRASHES_OF_EACH = 8
 RANDOM_OF_EACH = 2
 RACES_OF_EACH = 60
+FAILING_COMMITS = range(1, 30, 2)
 
 
 def schedules() -> Iterator[Schedule]:
@@ -37,6 +38,10 @@ def schedules() -> Iterator[Schedule]:
                 for share in (2, 4)
                 for early in (20,)
             )
+    # A life that goes on after a commit that failed: what it had started is as unknown as after a crash.
+    for name in names:
+        if name.startswith("trade"):
+            yield from (Schedule(name, faults=((commit, fault),)) for commit in FAILING_COMMITS for fault in FAULTS)
     for turn in range(max(map(len, crashes), default=0)):
         for row in crashes:
             yield from row[turn : turn + 1]
