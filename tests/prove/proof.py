@@ -17,7 +17,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import KafkaException
 
 from tests.prove import witness
-from tests.prove.faults import Faults
+from tests.prove.faults import WEIGHTS, Faults
 from tests.prove.load import Load
 from tests.prove.parts import stoppable
 from tests.prove.progress import tell
@@ -69,13 +69,13 @@ def figures(findings: Findings) -> dict[str, Any]:
     }
 
 
-def proved(sagas: int, faults: int, seconds_most: float, seed: int) -> Findings:
+def proved(sagas: int, faults: int, seconds_most: float, seed: int, kinds: tuple[str, ...]) -> Findings:
     """Run it all on a stack of its own, which goes with it where nothing is broken."""
     folder = TemporaryDirectory(prefix="soma-prove-", ignore_cleanup_errors=True)
     running = RunningStack(Path(folder.name) / "home")
     is_well = False
     try:
-        findings = _exposed(running, sagas, faults, seconds_most, seed)
+        findings = _exposed(running, Faults(running, seed, kinds), sagas, faults, seconds_most)
         is_well = not findings.broken()
         return findings
     finally:
@@ -85,10 +85,9 @@ def proved(sagas: int, faults: int, seconds_most: float, seed: int) -> Findings:
             tell(f"the evidence is kept in {folder.name}")
 
 
-def _exposed(running: RunningStack, sagas: int, faults: int, seconds_most: float, seed: int) -> Findings:
+def _exposed(running: RunningStack, done: Faults, sagas: int, faults: int, seconds_most: float) -> Findings:
     began = time.monotonic()
-    load = Load(running.kafka, sagas, OPEN_MOST, seed)
-    done = Faults(running, seed)
+    load = Load(running.kafka, sagas, OPEN_MOST, done.seed)
     told_at = began
     while (done.done < faults or len(load.wishes) < sagas) and time.monotonic() - began < seconds_most:
         if done.done * sagas <= faults * (load.ended + 1) and done.done < faults:
@@ -162,9 +161,11 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=720.0, help="how long sagas are started and faults done")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", action="append", choices=WEIGHTS, help="do this kind of fault only; may be repeated")
     chosen = parser.parse_args()
     stoppable()
-    findings = proved(chosen.sagas, chosen.faults, chosen.seconds, chosen.seed)
+    kinds = tuple(chosen.kind or WEIGHTS)
+    findings = proved(chosen.sagas, chosen.faults, chosen.seconds, chosen.seed, kinds)
     print(json.dumps(figures(findings)))
     if findings.faults < chosen.faults or findings.sagas < chosen.sagas:
         tell(f"{findings.faults} of {chosen.faults} faults were done, and {findings.sagas} of {chosen.sagas} errands")
