@@ -123,9 +123,12 @@ class Reader:
         if is_new:
             for known in self._shares:
                 self.settle(known)
-            # Whoever assigns anew forgets where it stands.
-            self._consumer.assign(list(self._shares))
-            for known in self._shares:
+            # Assigning forgets all positions. Each partition needs one at once, offset 0 too: else aiokafka asks for a
+            # group's, and a poll fails.
+            stood = {known: self.stands_at(known) for known in self._shares}
+            self._consumer.assign(list(stood))
+            for known, stands_at in stood.items():
+                self._consumer.seek(known, stands_at)
                 self.aim(known)
         return share
 

@@ -348,3 +348,10 @@ async def test_a_paused_share_that_the_log_no_longer_has_is_told_so_when_it_goes
     await comes_true(lambda: share.is_out_of_range)
     await reader.stop()
     assert lane.heard == []
+
+
+async def test_each_partition_has_a_position_as_soon_as_it_is_assigned(consumer: Consumer) -> None:
+    reader, lane = Reader({}), Lane()
+    reader.share(EVENTS, 0, lane.take).resume()
+    reader.share(OTHERS, 0, lane.take)
+    assert consumer.positions == {EVENTS: 0, OTHERS: 0}
