@@ -17,7 +17,7 @@ Part = Callable[[int], Figures]
 PARTS: dict[str, Part] = {
     "hop": lambda runs: measuring.measure(runs, 60_000, 200),
     "sagas": lambda runs: sagas.measure(runs, 5_000, 100, load_seconds=8.0, sleep_seconds=5.0),
-    "latency": lambda runs: latency.measure(runs, 5_000, load_seconds=12.0),
+    "latency": lambda runs: latency.measure(runs, 5_000, load_seconds=12.0, warm_up_number=4_000),
     "restoring": lambda runs: restoring.measure(runs, 10_000, 100_000, 100_000),
     "catching-up": lambda runs: catching_up.measure(runs, 150_000),
     "waiting": lambda runs: waiting.measure(runs, 100_000, 200, 10_000, 5_000),
@@ -27,7 +27,7 @@ PARTS: dict[str, Part] = {
 BRIEF_PARTS: dict[str, Part] = {
     "hop": lambda runs: measuring.measure(runs, 2_000, 10),
     "sagas": lambda runs: sagas.measure(runs, 200, 10, load_seconds=1.0, sleep_seconds=0.5),
-    "latency": lambda runs: latency.measure(runs, 200, load_seconds=0.1, rates_per_second=(100,)),
+    "latency": lambda runs: latency.measure(runs, 200, load_seconds=0.1, warm_up_number=10, rates_per_second=(100,)),
     "restoring": lambda runs: restoring.measure(runs, 100, 300, 100),
     "catching-up": lambda runs: catching_up.measure(runs, 3_000),
     "waiting": lambda runs: waiting.measure(runs, 100, 10, 100, 200),

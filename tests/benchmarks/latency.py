@@ -13,6 +13,8 @@ from tests.benchmarks.stack import WorkerProcess, broker, workers
 
 RATES_PER_SECOND = (5, 25, 100, 200, 400, 800)
 SAGAS_MIN = 10
+# The broker's JVM compiles its code for transactions only after ten thousand of them; until then one costs thrice.
+WARM_UP_PER_SECOND = 100.0
 # Of one core, by broker and workers together: what they take when no saga is under way, and some more.
 REST_SHARE_MAX = 0.25
 REST_LOOK_SECONDS = 1.0
@@ -20,17 +22,23 @@ REST_SECONDS_MAX = 60.0
 
 
 def measure(
-    runs: int, flood_number: int, load_seconds: float, rates_per_second: Sequence[int] = RATES_PER_SECOND
+    runs: int,
+    flood_number: int,
+    load_seconds: float,
+    warm_up_number: int,
+    rates_per_second: Sequence[int] = RATES_PER_SECOND,
 ) -> Figures:
     """Each rate for `load_seconds`, and half the rate at which a flood of `flood_number` sagas is worked off.
 
-    Each is measured after a pause: after a flood, broker and workers clean up for a while.
+    Each is measured after a pause: after a flood, broker and workers clean up for a while. Before, `warm_up_number`
+    sagas at an even rate warm the broker up.
     """
     figures = Figures()
     with broker() as kafka, workers(kafka, PARTITIONS, [[]] * WORKERS) as running:
         audience = Audience(kafka.bootstrap_servers)
         try:
             saturation(audience, flood_number // 5)
+            paced(audience, warm_up_number, WARM_UP_PER_SECOND)
             for _ in range(runs):
                 half = saturation(audience, flood_number) / 2
                 named = {f"saga_{rate}_per_second": float(rate) for rate in rates_per_second}
