@@ -49,6 +49,7 @@ def waiting_in(hub: Hub, saga: str) -> int | None:
     return int(found[-1]) if found else None
 
 
+@pytest.mark.long
 @pytest.mark.timeout(200)
 def test_a_frozen_worker_that_wakes_up_makes_no_effect_after_its_undo(
     hub: Hub, successor: subprocess.Popen[bytes]
