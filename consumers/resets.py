@@ -11,11 +11,12 @@ from aiokafka.errors import ProducerFenced
 from consumers.kinds import SagaKind
 from consumers.runtime.kafka_transport import logs_of, pass_over
 from consumers.runtime.partitions import added_partitions, lane_count
+from consumers.runtime.positions import StoredPosition
 from consumers.runtime.resetting import BeginFrom, Reset, reset_of
-from consumers.runtime.transport import FIRST_POSITION_KEY, JOURNAL_PREFIX, POSITION_KEY, Position, input_key
+from consumers.runtime.transport import JOURNAL_PREFIX, POSITION_KEY, input_key
 from producers.bounded_consumer import BoundedConsumer
 from producers.cluster import connection
-from producers.errors import LaneLost, StateUnreadable
+from producers.errors import LaneLost
 from producers.pauses import Pauses
 from producers.records import Outgoing
 from producers.settings import Settings
@@ -44,7 +45,7 @@ class LaneReset:
         self._reader, self._questions, self._uncommitted = consumers
         self._state = TopicPartition(state_topic(participant), partition)
         self._topics = kind.inputs()[participant]
-        self._positions: dict[str, Position] = {}
+        self._stored = StoredPosition()
         self._journals: set[str] = set()
         self._read_up_to: int | None = None
 
@@ -60,7 +61,7 @@ class LaneReset:
         logs = await logs_of(self._questions, self._uncommitted, inputs, self._state, lanes)
         if logs.state is not None:
             await self._read_on(logs.state.start)
-        former = self._positions.get(POSITION_KEY) or self._positions.get(FIRST_POSITION_KEY)
+        former = self._stored.position
         return reset_of(self._participant, self._partition, former, bool(self._journals), logs, begin_from)
 
     async def write(self, begin_from: BeginFrom) -> Reset:
@@ -109,13 +110,8 @@ class LaneReset:
     def _take(self, key: str, value: bytes | None) -> None:
         if key.startswith(JOURNAL_PREFIX):
             (self._journals.discard if value is None else self._journals.add)(key)
-        elif key in (POSITION_KEY, FIRST_POSITION_KEY) and value is not None:
-            try:
-                self._positions[key] = msgspec.msgpack.decode(value, type=Position)
-            except msgspec.DecodeError as error:
-                raise StateUnreadable(
-                    f"{self._state.topic} {self._partition} has a position that is none: {error}"
-                ) from error
+        else:
+            self._stored.take(key, value)
 
 
 @asynccontextmanager

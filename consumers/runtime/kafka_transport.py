@@ -142,7 +142,7 @@ class KafkaTransport(Transport):
                 for record in batches.get(self._state, ()):
                     pass_over(self._state, record.value)
                     if record.key is not None:
-                        yield record.key.decode(), record.value
+                        yield record.key.decode(errors="replace"), record.value
 
     async def logs(self) -> Logs:
         inputs = self._heard | self._added

@@ -25,11 +25,11 @@ from consumers.runtime.isolating import Isolation
 from consumers.runtime.lane_logs import LaneLogs
 from consumers.runtime.lease import Lease
 from consumers.runtime.memory import UNLIMITED, Memory, Room, Work
+from consumers.runtime.positions import StoredPosition
 from consumers.runtime.runners import RunItem, Runners
 from consumers.runtime.slots import Slots
 from consumers.runtime.timers import Mark
 from consumers.runtime.transport import (
-    FIRST_POSITION_KEY,
     JOURNAL_PREFIX,
     POSITION_KEY,
     Clock,
@@ -161,7 +161,7 @@ class Lane:
         return dict(self._committed)
 
     async def run(self) -> None:
-        """Open and live until stopped; an error opens the lane anew after a pause. Raises only what cancels it.
+        """Open and live until stopped; an error opens the lane again after a pause. Raises only what cancels it.
 
         A lane whose position does not fit the logs stays closed until it has another one.
         """
@@ -273,13 +273,12 @@ class Lane:
 
     async def _restore(self) -> Position | None:
         """Load what the state topic has of each saga in the end; what was overwritten is not even decoded."""
-        positions: dict[str, Position] = {}
+        stored = StoredPosition()
         journals: dict[str, bytes] = {}
         async for key, value in self.transport.restore():
-            if key in (POSITION_KEY, FIRST_POSITION_KEY):
-                if value is not None:
-                    positions[key] = msgspec.msgpack.decode(value, type=Position)
-            elif not key.startswith(JOURNAL_PREFIX):
+            if stored.take(key, value):
+                continue
+            if not key.startswith(JOURNAL_PREFIX):
                 self.memory.load_other(key, value)
             else:
                 saga_id = key[len(JOURNAL_PREFIX) :]
@@ -291,7 +290,7 @@ class Lane:
             self.memory.load(saga_id, journals.pop(saga_id))
             if loaded % LOADED_AT_ONCE == 0:
                 await asyncio.sleep(0)
-        return positions.get(POSITION_KEY) or positions.get(FIRST_POSITION_KEY)
+        return stored.position
 
     async def _catch_up(self) -> None:
         """Hear the whole backlog before anything starts: an end may stand in it.

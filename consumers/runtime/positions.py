@@ -4,11 +4,16 @@ A position belongs to one log: a topic with its id, on one cluster. Where the lo
 position or ends before it, records would be stepped over. The lane then does not open until an operator has reset it.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from consumers.runtime.transport import Log, Logs, Position, place_of
+import msgspec
+
+from consumers.runtime.transport import FIRST_POSITION_KEY, POSITION_KEY, Log, Logs, Position, place_of
 from producers.errors import PositionLost
+
+log = logging.getLogger(__name__)
 
 
 def reset_command(participant: str, partition: str | int) -> str:
@@ -35,7 +40,7 @@ def causes(position: Position | None, logs: Logs) -> list[str]:
     A phrase follows the name of the lane.
     """
     if position is None:
-        return [f"has no position in its state topic {logs.state_topic}"]
+        return [f"has no position in its state topic {logs.state_topic}, or one that cannot be read"]
     if position.cluster_id and logs.cluster_id and position.cluster_id != logs.cluster_id:
         # Topic ids and offsets of another cluster mean nothing.
         return [f"has a position on the cluster {position.cluster_id}, and this is the cluster {logs.cluster_id}"]
@@ -72,6 +77,34 @@ def _cause(topic: str, log: Log | None, position: Position) -> str:
     if offset > log.end:
         return f"has position {offset} in {topic}, which ends at {log.end}: it was truncated, or made again"
     return ""
+
+
+class StoredPosition:
+    """A lane's position as its state topic has it, record by record.
+
+    One that this build cannot read counts as none: the lane stays closed until an operator has reset it. The first
+    position does not stand in for it, or the lane would read everything again.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, Position | None] = {}
+
+    def take(self, key: str, value: bytes | None) -> bool:
+        """Note one record; returns whether it is one of a position."""
+        if key not in (POSITION_KEY, FIRST_POSITION_KEY):
+            return False
+        if value is not None:
+            try:
+                self._found[key] = msgspec.msgpack.decode(value, type=Position)
+            except msgspec.MsgspecError as error:
+                log.error("lane.position_unreadable", extra={"key": key, "error": str(error)})
+                self._found[key] = None
+        return True
+
+    @property
+    def position(self) -> Position | None:
+        """The position that counts now, or None."""
+        return self._found[POSITION_KEY] if POSITION_KEY in self._found else self._found.get(FIRST_POSITION_KEY)
 
 
 class Identity(NamedTuple):

@@ -75,6 +75,19 @@ async def test_a_lane_opens_by_itself_where_the_log_has_its_position_again() -> 
     await line.__aexit__()
 
 
+@pytest.mark.parametrize("key", [POSITION_KEY, FIRST_POSITION_KEY])
+async def test_a_position_that_cannot_be_read_is_lost_and_the_first_one_does_not_stand_in_for_it(key: str) -> None:
+    line = store(None)
+    line.wire.state = {FIRST_POSITION_KEY: msgspec.msgpack.encode(Position({EVENTS: 0}))} | {key: b"\xc1 garbage"}
+    await begins(line)
+    await until(lambda: line.lane.logs.position_lost)
+    assert "cannot be read" in line.lane.logs.position_lost and COMMAND in line.lane.logs.position_lost
+    assert (line.wire.commits, line.lane.last_error) == (0, None)
+    line.wire.resets(Position({EVENTS: 7}, clean=True))
+    await until(lambda: line.lane.is_live)
+    await line.__aexit__()
+
+
 async def test_a_lane_that_cannot_look_looks_again() -> None:
     line = store(Position({EVENTS: 12}, clean=True))
     await begins(line)
