@@ -29,27 +29,6 @@ HEADER_BYTES_MAX = 64 * 1024
 KEY_CHARACTERS_MAX = 200
 
 
-# As our own producers write them: a record that has these names only needs no closer look.
-PLAIN_NAMES = frozenset(
-    {
-        "content-type",
-        "ce_specversion",
-        "ce_id",
-        "ce_source",
-        "ce_type",
-        "ce_time",
-        "ce_subject",
-        "ce_correlationid",
-        "ce_causationid",
-        "ce_causationkey",
-        "ce_tenant",
-        "ce_round",
-        "ce_attempt",
-        "ce_startedat",
-        "ce_forwardedfrom",
-        "traceparent",
-    }
-)
 # Nearly every event that a participant emits has these, in this order: see `headers_for`.
 EVENT_NAMES = (
     "content-type",
@@ -67,6 +46,8 @@ EVENT_NAMES = (
     "ce_attempt",
     "ce_startedat",
 )
+# As our own producers write them: a record that has these names only needs no closer look.
+PLAIN_NAMES = frozenset({*EVENT_NAMES, "ce_causationkey", "ce_forwardedfrom"})
 SPAN_CHARACTERS = 16
 TYPE_PLACE = EVENT_NAMES.index("ce_type")
 _name, _value = itemgetter(0), itemgetter(1)
