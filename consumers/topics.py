@@ -59,11 +59,6 @@ class Plan:
     missing: tuple[WantedTopic, ...]
     drift: tuple[Drift, ...]
 
-    @property
-    def unusable(self) -> tuple[Drift, ...]:
-        """The partition counts that differ. Nothing can be made beside such topics."""
-        return tuple(one for one in self.drift if one.setting == PARTITIONS and one.is_dangerous)
-
 
 def wanted_topics(kinds: tuple[SagaKind, ...], settings: Settings) -> tuple[WantedTopic, ...]:
     """Every topic of these saga kinds."""
