@@ -24,7 +24,7 @@ def tell(drift: Iterable[Drift]) -> None:
 
 
 class TopicWatch(Collector):
-    """What `look` found last. A change of a topic stops no lane that runs; whoever reads log or metric mends it."""
+    """What `look` found last. A change of a topic stops no lane that runs; it is told in the log and as a metric."""
 
     def __init__(self, look: Callable[[], Awaitable[Sequence[Drift]]]) -> None:
         self._look = look

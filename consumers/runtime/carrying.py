@@ -220,7 +220,7 @@ class Carrier:
         if sentence := obstacle(journal, self._view, item):
             return stand(journal, self._view, item, sentence, at)
         if item.undoes:
-            # Settling makes it anew, by the name that its compensation has now.
+            # Settling makes another one, by the name that its compensation has now.
             del journal.items[item.id]
         else:
             go_on(item)

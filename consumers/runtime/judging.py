@@ -1,7 +1,7 @@
 """PURE: the door's answers that need no step: to a saga that is not, has begun, or has ended; and to who frees an item.
 
 What stands still can be retried. A compensation that is stuck can also be resolved or skipped; a step cannot, for what
-follows it would wait for a fact that nobody says. Only what a changed flow holds can be skipped as well.
+follows it would wait for a fact that no step says. Only what a changed flow holds can be skipped as well.
 """
 
 from consumers.runtime.finishing import Broke, Outcome, Spoke, Unfit

@@ -41,7 +41,7 @@ class Share:
 
     @property
     def position(self) -> int:
-        """Up to where all was handed over. Markers of transactions count, which nobody is given.
+        """Up to where all was handed over. Markers of transactions count, which no share is given.
 
         Raises `OffsetOutOfRangeError` where the log no longer has what is to be handed over next.
         """

@@ -1,4 +1,4 @@
-"""Words for whoever watches a proof."""
+"""What a proof prints while it runs."""
 
 import sys
 

@@ -29,7 +29,7 @@ from producers.groups import standing_of
 from producers.records import partition_of
 from producers.settings import Settings
 
-# Each group needs many seconds to join again after its topics were made anew; unit tests hold the same rules.
+# Each group needs many seconds to join again after its topics were made again; unit tests hold the same rules.
 pytestmark = pytest.mark.long
 
 ANALYTICS, EVENTS = "campaign.analytics", "campaign.events"

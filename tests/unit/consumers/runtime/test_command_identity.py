@@ -68,7 +68,7 @@ def test_commands_of_one_id_that_wait_at_once_are_each_carried_out_as_they_say_a
     read_back = [read(Record("", 0, 0, 0.0, one.key, one.value, one.headers), "") for one in refused]
     assert [one.cause for one in read_back] == ["2@shop", "1@callcentre", ""], "what has no source is its id alone"
     for one in read_back:
-        # Whoever reads an event can tell that its participant has said it.
+        # A reader of an event can tell that its participant has said it.
         assert one.id == fact_id(SAGA, one.type, DESK, one.cause or one.causation)
 
 

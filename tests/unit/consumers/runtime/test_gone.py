@@ -108,7 +108,7 @@ def test_what_waits_for_it_is_undone_then() -> None:
     store.hears_itself()
     store.expires()
     store.commit()
-    # The compensation of the label waits for nobody; that of the stock waits for what came after it.
+    # The compensation of the label waits for no participant; that of the stock waits for what came after it.
     store = deployed(store, replace(without_till(), steps=ORDER.steps))
     assert store.starts() == ["tear_label"]
     store.says("tear_label", order.LabelTorn(saga_id=SAGA))
