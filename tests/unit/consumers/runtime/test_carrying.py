@@ -435,6 +435,9 @@ def test_a_command_whose_step_is_missing_is_refused() -> None:
     later.starts()
     assert later.hears_itself() == ["order.command.refused"]
     assert "no step of order.desk is called cancel_order" in later.bodies("order.command.refused")[0]["reason"]
+    # It is over: a build that has the step again finds nothing to start.
+    again = later.reopened(graph=ORDER)
+    assert "cancel_order" not in again.starts()
 
 
 def test_a_compensation_that_was_renamed_goes_on_under_its_name_of_now() -> None:
