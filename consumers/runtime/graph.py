@@ -12,6 +12,7 @@ from typing import Any
 from consumers.runtime.flow_checks.mistake import Mistake
 from consumers.runtime.flow_model import Graph, Step, Undo
 from consumers.runtime.forward_only import with_policies
+from consumers.runtime.marks import MarkNotes
 from consumers.runtime.signatures import Recall, Signature, parameter_kinds, read_signature, signature_of
 from consumers.runtime.steps import Flow, Participant, Retry, StepFunction, StepMark, UndoMark, mark_of
 from producers.errors import FlowMisdeclared
@@ -63,6 +64,7 @@ class _Draft:
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.flaws: list[Mistake] = []
+        self.first_names: dict[str, str] = {}
         self.participants = self._participants()
 
     def note(self, words: str, about: object = None) -> None:
@@ -77,12 +79,24 @@ class _Draft:
         for one in written:
             if not isinstance(one, Participant):
                 self.note(f"{one!r} among the participants is no Participant")
-            elif callable(one.steps):
-                self.note(f"the steps of {one.name} are one function: write a tuple, steps=(a_step,)")
-                found.append(replace(one, steps=(one.steps,)))
             else:
-                found.append(one)
+                found.append(self._as_first_named(one))
         return found
+
+    def _as_first_named(self, written: Participant) -> Participant:
+        """The participant under its first name, which is the one that Kafka and running sagas know."""
+        steps = written.steps
+        if callable(steps):
+            self.note(f"the steps of {written.name} are one function: write a tuple, steps=(a_step,)")
+            steps = (steps,)
+        notes = MarkNotes()
+        names = (*notes.names("formerly", written.formerly), written.name)
+        for flaw in notes.found:
+            self.note(f"the participant {written.name} {flaw}")
+        for name in dict.fromkeys(names):
+            if self.first_names.setdefault(name, names[0]) != names[0]:
+                self.note(f"two participants are or were called {name}: a former name belongs to one of them")
+        return Participant(names[0], steps, written.door)
 
     def steps(self) -> dict[str, Step]:
         found: dict[str, Step] = {}
@@ -208,7 +222,9 @@ class _Draft:
 
     def _undo(self, graph: Graph, step: Step, function: StepFunction, mark: UndoMark, signature: Signature) -> Undo:
         fact = mark.fact.wire_type
-        downstream = {graph.steps[name].participant for name in graph.downstream_of(fact)}
+        waits_for = {graph.steps[name].participant for name in graph.downstream_of(fact)}
+        if mark.after is not None:
+            waits_for = {self.first_names.get(name, name) for name in mark.after}
         return Undo(
             name=function.__name__,
             participant=step.participant,
@@ -217,7 +233,7 @@ class _Draft:
             signature=signature,
             retry=mark.retry,
             timeout_seconds=mark.timeout_seconds,
-            waits_for=frozenset(downstream if mark.after is None else mark.after) - {step.participant},
+            waits_for=frozenset(waits_for) - {step.participant},
             formerly=mark.formerly,
         )
 

@@ -210,11 +210,16 @@ def _without_parentheses(mark: str, function: Any) -> Callable[[F], F]:
 
 @dataclass(frozen=True)
 class Participant:
-    """A consumer group that owns some steps; `door` marks the one that hears the saga's commands."""
+    """A consumer group that owns some steps; `door` marks the one that hears the saga's commands.
+
+    `formerly` lists the names that the participant had, the first one first. Its group, topics, transactional ids and
+    records keep the first name, so that running sagas go on; statuses and verbs show that name too.
+    """
 
     name: str
     steps: tuple[StepFunction, ...]
     door: bool = False
+    formerly: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

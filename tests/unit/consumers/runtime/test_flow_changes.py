@@ -10,8 +10,9 @@ from pydantic import AliasChoices, Field
 
 from consumers.runtime.flow_changes import Comparison, differences
 from consumers.runtime.flow_record import record_of
-from consumers.runtime.graph import Graph
+from consumers.runtime.graph import Graph, graph_of
 from consumers.runtime.signatures import Recall
+from consumers.runtime.steps import Flow
 from schemas.message import Command, Event, Message
 from tests.unit.consumers.runtime import small_saga as order
 from tests.unit.consumers.runtime.bench import SAGA, Bench
@@ -100,6 +101,13 @@ def without_participant(name: str) -> Graph:
     return replace(ORDER, participants=tuple(one for one in ORDER.participants if one != name))
 
 
+def with_participant_renamed(name: str, now: str) -> Graph:
+    participants = tuple(
+        replace(one, name=now, formerly=(name,)) if one.name == name else one for one in order.FLOW.participants
+    )
+    return graph_of(Flow("order", participants), order.UNDOS, order.SCHEMA)
+
+
 CARRIED: dict[str, tuple[str, Graph]] = {
     "the same": (DESK, ORDER),
     "a new step": (STORE, replace(ORDER, steps=ORDER.steps | {"t": replace(ORDER.steps["print_label"], name="t")})),
@@ -114,6 +122,7 @@ CARRIED: dict[str, tuple[str, Graph]] = {
     "an optional field": (DESK, with_types(a=OpenedInGreen)),
     "a field renamed, read by its former name": (TILL, with_types(a=ChargedEuros)),
     "a new undo": (TILL, step("greet_customer", undo=ORDER.steps["charge_card"].undo)),
+    "a participant renamed, with its former name": (DESK, with_participant_renamed(TILL, "order.cashier")),
     "a new participant": (DESK, replace(ORDER, participants=(*ORDER.participants, "order.mail"))),
 }
 

@@ -1,5 +1,6 @@
 """What is derived from the marks of the steps."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from consumers.campaign import FLOW
 from consumers.runtime.graph import graph_of, signature_of
 from consumers.runtime.steps import Flow, Participant, Retry, on, undo
 from consumers.runtime.view import view_of
+from producers.errors import FlowMisdeclared
 from schemas.message import Completion, FailingEnd, Opening
 from schemas.topics import catalogue
 from tests.unit.consumers.runtime import small_saga as order
@@ -61,6 +63,46 @@ def test_an_undo_can_name_whom_it_waits_for() -> None:
 
     graph = flow_with(undos=(order.release_stock, tear_label, order.refund_card))
     assert graph.undos["tear_label"].waits_for == {TILL}, "never for itself"
+
+
+def renamed(name: str, *formerly: str, of: str = TILL) -> Flow:
+    """The order's flow with another name for one participant."""
+    participants = tuple(
+        replace(one, name=name, formerly=formerly) if one.name == of else one for one in order.FLOW.participants
+    )
+    return Flow("order", participants)
+
+
+def test_a_renamed_participant_goes_on_under_its_first_name() -> None:
+    flow = renamed("order.cashier", TILL, "order.desk_of_money")
+    graph = graph_of(flow, order.UNDOS, order.SCHEMA)
+    assert graph.participants == ORDER.participants and graph.fingerprint == ORDER.fingerprint
+    assert graph.steps["charge_card"].participant == TILL and graph.undos["refund_card"].participant == TILL
+
+
+@pytest.mark.parametrize("name", ["order.cashier", "order.desk_of_money", TILL])
+def test_an_undo_may_name_a_renamed_participant_by_each_of_its_names(name: str) -> None:
+    @undo(order.LabelPrinted, after=(name,))
+    async def tear_label(printed: order.LabelPrinted | None) -> order.LabelTorn:
+        raise NotImplementedError
+
+    undos = (order.release_stock, tear_label, order.refund_card)
+    graph = graph_of(renamed("order.cashier", TILL, "order.desk_of_money"), undos, order.SCHEMA)
+    assert graph.undos["tear_label"].waits_for == {TILL}
+
+
+@pytest.mark.parametrize(
+    ("formerly", "words"),
+    [
+        (("order.purse", STORE), f"two participants are or were called {STORE}"),
+        (TILL, f"the participant order.cashier has formerly={TILL!r}: write a tuple of names"),
+    ],
+)
+def test_a_wrong_former_name_of_a_participant_is_a_mistake(formerly: tuple[str, ...], words: str) -> None:
+    flow = renamed("order.cashier")
+    flow = replace(flow, participants=(*flow.participants[:2], replace(flow.participants[2], formerly=formerly)))
+    with pytest.raises(FlowMisdeclared, match=re.escape(words)):
+        graph_of(flow, order.UNDOS, order.SCHEMA)
 
 
 def test_downstream_of_a_fact_are_all_steps_that_run_because_of_it() -> None:
