@@ -1,7 +1,7 @@
 """PURE: read barriers. A command or a deadline is judged only once all is heard that stood in the log by then."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from consumers.runtime.timers import Mark
 
@@ -65,6 +65,11 @@ class Barriers:
             passed.discard(mark[1])
             if not passed:
                 del self._passed[mark[0]]
+
+    def keep(self, saga_id: str, items: Collection[str]) -> None:
+        """Forget what has passed for items of the saga that are no more: they never start."""
+        for item_id in self.passed(saga_id) - set(items):
+            self.used((saga_id, item_id))
 
     def is_waiting(self) -> bool:
         """Whether an item waits for its mark to be reached."""

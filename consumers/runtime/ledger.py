@@ -429,6 +429,8 @@ class Ledger(Memory):
         for saga_id in list(islice(self._hot, LOOKED_AT_ONCE)):
             del self._hot[saga_id]
             journal = self._kept.find(saga_id)
+            if self._barriers.passed(saga_id):
+                self._barriers.keep(saga_id, journal.items if journal else ())
             if journal is None:
                 continue
             if self._to_carry and saga_id in self._to_carry:

@@ -25,6 +25,7 @@ from tests.unit.consumers.runtime.small_saga import (
     OrderExpired,
     OrderOpened,
     PlaceOrder,
+    StockRefused,
     StockReserved,
 )
 
@@ -419,3 +420,20 @@ def test_a_command_whose_step_says_nothing_is_answered_all_the_same() -> None:
     desk.starts()
     desk.says("cancel_order", None)
     assert desk.commit() == ["order.command.refused"]
+
+
+def test_nothing_is_kept_of_a_deadline_whose_item_is_dropped_while_it_waits_for_its_barrier() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.starts()
+    desk.ends("expire_order", Waits(BEGIN + 60))
+    desk.now += 61
+    desk.ledger.fire(desk.now)
+    marks = desk.ledger.unmarked()
+    assert marks == [(SAGA, desk.item("expire_order").id)]
+    desk.hears(StockRefused(saga_id=SAGA, reason="none left"), "refused", STORE)
+    assert desk.open_items == []
+    desk.ledger.mark(marks, dict(desk.offsets))
+    assert desk.starts() == []
+    barriers = desk.ledger._barriers
+    assert (barriers._passed, barriers._asked) == ({}, {})
