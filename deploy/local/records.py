@@ -1,6 +1,7 @@
 """Who we have started, written down: another supervisor, or `soma down`, takes no stranger for it."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from deploy.local.files import read_object, write_whole
 TOKEN_VARIABLE = "SOMA_STACK_TOKEN"
 HOME_VARIABLE = "SOMA_HOME"
 START_TIME_TOLERANCE_SECONDS = 2.0
+SHOWN_SECONDS, SHOWN_POLL_SECONDS = 0.25, 0.005
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,26 @@ def living(record: Record | None) -> psutil.Process | None:
         found = psutil.Process(record.pid)
         if found.status() == psutil.STATUS_ZOMBIE:
             return None
-        try:
-            environment = found.environ()
-        except psutil.AccessDenied:
-            environment = {}
-        # Linux shows a program that has just been started without its environment, for a moment.
+        environment = _environment(found)
         if environment:
             return found if environment.get(TOKEN_VARIABLE) == record.token else None
         return found if abs(found.create_time() - record.started_at) < START_TIME_TOLERANCE_SECONDS else None
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None
+
+
+def _environment(program: psutil.Process) -> dict[str, str]:
+    """Its environment; empty where the system does not show it. May block for a moment."""
+    deadline = time.monotonic() + SHOWN_SECONDS
+    while True:
+        try:
+            environment = program.environ()
+        except psutil.AccessDenied:
+            return {}
+        # Linux shows a program that has just been started without its environment, for a moment.
+        if environment or time.monotonic() > deadline:
+            return environment
+        time.sleep(SHOWN_POLL_SECONDS)
 
 
 def strays(home: Path, known_tokens: set[str]) -> Iterator[psutil.Process]:

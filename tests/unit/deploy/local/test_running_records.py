@@ -12,7 +12,7 @@ from deploy.local.child import adopt_child, start_child
 from deploy.local.errors import DiskFull
 from deploy.local.kafka import Launch
 from deploy.local.places import Places
-from deploy.local.records import Record, living, read_record, strays
+from deploy.local.records import TOKEN_VARIABLE, Record, living, read_record, strays
 
 SLEEP = Launch((sys.executable, "-c", "import time; time.sleep(60)"))
 
@@ -55,6 +55,14 @@ def test_a_program_whose_environment_is_not_shown_is_known_by_when_it_was_starte
     monkeypatch.setattr(psutil.Process, "environ", lambda process: {})
     assert living(Record("idler", stranger.pid, started_at, "token")) is not None
     assert living(Record("idler", stranger.pid, started_at - 60, "token")) is None
+
+
+def test_a_stranger_that_has_just_been_started_is_left_alone(
+    stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = iter([{}, {}, {TOKEN_VARIABLE: "somebody else's"}])
+    monkeypatch.setattr(psutil.Process, "environ", lambda process: next(shown))
+    assert living(Record("idler", stranger.pid, psutil.Process(stranger.pid).create_time(), "token")) is None
 
 
 def test_a_pid_that_nobody_has_is_dead() -> None:
