@@ -6,6 +6,7 @@ A lane reads less while too much counts, so nothing may count that needs further
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from consumers.runtime.finishing import Blocked
 from consumers.runtime.journal import Item
@@ -17,6 +18,9 @@ from consumers.runtime.view import View
 # What an item costs beside its messages while its journal is kept encoded: its ids, its mark and its place, roughly.
 ITEM_BYTES = 1_000
 TOLD_AT_ONCE = 100
+
+# Whether an item is known to need the dependency that is down.
+Needs = Callable[[Blocked, Mark], bool]
 
 
 class Backlog:
@@ -70,12 +74,20 @@ class Backlog:
         """The item whose turn it is, or None where no step has room."""
         return self._turns.take(self._has_room) if self._turns else None
 
-    def untold(self) -> Iterator[tuple[Mark, Blocked]]:
-        """Some of the items that wait for a dependency that is down, each once, with what its saga is to be told."""
-        for step, down in self._down.items():
-            if not self._is_paused(step):
-                for mark in self._turns.untold(step, TOLD_AT_ONCE):
-                    yield mark, down
+    def untold(self, most: int, needs: Needs) -> Iterator[tuple[Mark, Blocked, bool]]:
+        """Some of the items that wait for a dependency that is down, each once, with what its saga is to be told.
+
+        The third is whether the item `needs` it and waits on. The others wait here no more: the caller is to try them.
+        At most so many are given, and no more of a step than may be under way.
+        """
+        for step, down in list(self._down.items()):
+            owner = self._view.owner(step)
+            if not self._is_paused(step) and owner is not None:
+                at_once = min(TOLD_AT_ONCE, most, self._room.places(owner))
+                marks = self._turns.untold(step, at_once, partial(needs, down))
+                most -= len(marks)
+                for mark in marks:
+                    yield mark, down, needs(down, mark)
 
     def is_held_back(self) -> bool:
         """Whether something could start or be told soon, without being woken by a timer or an input."""

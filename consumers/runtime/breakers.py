@@ -2,7 +2,7 @@
 
 pybreaker counts and keeps the state; the time is ours, so that it can be simulated. An item that meets an open breaker
 waits, and spends nothing of its budget. `Bulkheads` asks `admits` before an item starts, so that a step is not called
-only to be refused; a step that is called all the same is refused by `calling`.
+again and again only to be refused. A step that is called all the same is refused by `calling`.
 """
 
 import asyncio
@@ -51,9 +51,9 @@ class Breaker:
         return now >= self._retry_at and not self._probing and now >= self._entered_at + OPEN_SECONDS
 
     def enter(self) -> None:
-        """An item that may call starts: while the breaker is open it is the probe."""
-        if self.is_open:
-            self._entered_at = self._clock()
+        """An item that may call starts: once a probe is due, it is the probe."""
+        if self.is_open and (now := self._clock()) >= self._retry_at:
+            self._entered_at = now
 
     def all_left(self) -> None:
         """No item that may call is under way: another one may be the probe."""

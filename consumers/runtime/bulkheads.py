@@ -1,6 +1,7 @@
 """Bulkheads: how much may be under way at each dependency, in the whole worker. One that is slow sinks no other.
 
-A dependency whose circuit breaker is open has no room, except for one probe at a time.
+A dependency whose circuit breaker is open has no room, except for one probe at a time, and for items that were not
+tried since: a step may do without the dependency.
 
 An item enters all its step's dependencies before it starts, so one that finds no room waits among those that have not
 begun: it holds no place of the lane, spends nothing of its timeout, and other steps pass it by.
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from consumers.runtime.breakers import Breaker
 from consumers.runtime.finishing import Blocked
 from consumers.runtime.graph import Step, Undo
-from consumers.runtime.memory import Room
+from consumers.runtime.memory import PLACES_MAX, Room
 from consumers.runtime.transport import Clock
 from producers.settings import Bulkhead
 
@@ -36,18 +37,26 @@ class Bulkheads(Room):
         return all(self._is_free(port) for _, port in owner.signature.ports)
 
     def _is_free(self, port: type) -> bool:
-        dependency, breaker = port.__name__, self._breakers.get(port)
+        breaker = self._breakers.get(port)
+        return (breaker is None or breaker.admits()) and self._places(port.__name__) > 0
+
+    def _places(self, dependency: str) -> int:
         limit = self._limits.get(dependency, DEFAULT)
-        if self.running[dependency] >= limit.concurrent or (breaker is not None and not breaker.admits()):
-            return False
-        return limit.per_second is None or self._free_at[dependency] <= self._clock()
+        places = limit.concurrent - self.running[dependency]
+        if limit.per_second is None:
+            return places
+        return min(places, int(self._free_at[dependency] <= self._clock()))
+
+    def places(self, owner: Step | Undo) -> int:
+        up = [port for _, port in owner.signature.ports if not self._is_down(port)]
+        return max(0, min((self._places(port.__name__) for port in up), default=PLACES_MAX))
+
+    def _is_down(self, port: type) -> bool:
+        breaker = self._breakers.get(port)
+        return breaker is not None and breaker.is_open
 
     def down(self, owner: Step | Undo) -> Blocked | None:
-        for _, port in owner.signature.ports:
-            breaker = self._breakers.get(port)
-            if breaker is not None and breaker.is_open:
-                return breaker.blocked()
-        return None
+        return next((self._breakers[port].blocked() for _, port in owner.signature.ports if self._is_down(port)), None)
 
     def enter(self, owner: Step | Undo) -> None:
         for _, port in owner.signature.ports:

@@ -442,8 +442,11 @@ class Ledger(Memory):
                     self._backlog.put(item, journal.tenant, (saga_id, item.id))
             # The clock may have gone back since a timer fired.
             self._schedule(journal, later_than=now)
-        for mark, down in self._backlog.untold():
-            self._tell(mark, down, now)
+        for mark, down, waits in self._backlog.untold(most - len(works), self._needs):
+            if waits:
+                self._tell(mark, down, now)
+            else:
+                self._take_turn(mark, now, room, works)
         while len(works) < most and (turn := self._backlog.take()) is not None:
             self._take_turn(turn, now, room, works)
         return works
@@ -457,6 +460,11 @@ class Ledger(Memory):
                 self._begin(journal, item, now, room, works)
                 return
         self._schedule(journal, later_than=now)
+
+    def _needs(self, down: Blocked, mark: Mark) -> bool:
+        """Whether the item was stopped by this before, or must not be tried. A step may do without the dependency."""
+        item = self._item(mark)
+        return item is not None and (item.cause == down.cause or item.suspect)
 
     def _tell(self, mark: Mark, down: Blocked, now: float) -> None:
         """Say what the item waits for; it has its turn all the same, once the dependency is there again."""

@@ -13,6 +13,9 @@ from consumers.runtime.timers import Mark
 from producers.records import Headers, Outgoing, Record
 from schemas.message import Message
 
+# More than any lane starts at once.
+PLACES_MAX = 1_000_000
+
 
 class Snapshot(msgspec.Struct, frozen=True):
     """What one transaction writes: records to say, and state records (None forgets the key).
@@ -50,6 +53,10 @@ class Room(Protocol):
         The step then has room for one probe at a time, from `until` on.
         """
         return None
+
+    def places(self, owner: Step | Undo) -> int:
+        """How many more items of this step may be under way now at its dependencies that are not down."""
+        return PLACES_MAX
 
     def enter(self, owner: Step | Undo) -> None:
         """One more starts."""

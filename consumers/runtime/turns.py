@@ -6,19 +6,21 @@ One tenant's ten thousand sagas delay another's one by no more than its share; a
 
 from collections import deque
 from collections.abc import Callable, KeysView
-from itertools import islice
 
 from consumers.runtime.timers import Mark
 
 
 class Row:
-    """The waiting items of one step and tenant. `told` of them, the first ones, were given by `Turns.untold`."""
+    """The waiting items of one step and tenant: those that `Turns.untold` has given come before the `untold` ones."""
 
-    __slots__ = ("marks", "told")
+    __slots__ = ("told", "untold")
 
     def __init__(self) -> None:
-        self.marks: deque[Mark] = deque()
-        self.told = 0
+        self.told: deque[Mark] = deque()
+        self.untold: deque[Mark] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self.told or self.untold)
 
 
 class Turns:
@@ -52,22 +54,17 @@ class Turns:
         row = tenants.get(tenant)
         if row is None:
             row = tenants[tenant] = Row()
-        row.marks.append(mark)
+        row.untold.append(mark)
 
     def take(self, may_start: Callable[[str], bool]) -> Mark | None:
         """The next item of a step for which there is room, or None; `may_start` is asked once for every step."""
         for step, tenants in self._rows.items():
             if may_start(step):
                 tenant, row = next(iter(tenants.items()))
-                mark = row.marks.popleft()
-                self._bytes[step] -= self._there.pop(mark)
-                if row.told:
-                    row.told -= 1
-                else:
-                    self._untold[step] -= 1
+                mark = self._out_of(step, row.told) if row.told else self._out_of_untold(step, row)
                 # A tenant that has had a turn goes to the end, and so does the step.
                 del tenants[tenant]
-                if row.marks:
+                if row:
                     tenants[tenant] = row
                 del self._rows[step]
                 if tenants:
@@ -77,19 +74,38 @@ class Turns:
                 return mark
         return None
 
-    def untold(self, step: str, most: int) -> list[Mark]:
-        """At most so many items of the step that this has not given since they were put here."""
-        marks: list[Mark] = []
-        if self._untold.get(step):
-            for row in self._rows[step].values():
-                found = list(islice(row.marks, row.told, row.told + most - len(marks)))
-                row.told += len(found)
-                marks += found
-                if len(marks) == most:
-                    break
-            self._untold[step] -= len(marks)
-        return marks
+    def untold(self, step: str, most: int, keeps: Callable[[Mark], bool]) -> list[Mark]:
+        """At most so many items of the step that this has not given since they were put here.
+
+        Those that `keeps` does not want go on waiting here no more.
+        """
+        given: list[Mark] = []
+        tenants = self._rows.get(step, {})
+        for tenant in list(tenants) if self._untold.get(step) else ():
+            row = tenants[tenant]
+            while row.untold and len(given) < most:
+                mark = row.untold[0]
+                given.append(mark)
+                if keeps(mark):
+                    row.told.append(row.untold.popleft())
+                    self._untold[step] -= 1
+                else:
+                    self._out_of_untold(step, row)
+            if not row:
+                del tenants[tenant]
+        if step in self._rows and not tenants:
+            del self._rows[step], self._bytes[step], self._untold[step]
+        return given
 
     def has_untold(self, step: str) -> bool:
         """Whether `untold` would give any item of the step."""
         return bool(self._untold.get(step))
+
+    def _out_of_untold(self, step: str, row: Row) -> Mark:
+        self._untold[step] -= 1
+        return self._out_of(step, row.untold)
+
+    def _out_of(self, step: str, marks: deque[Mark]) -> Mark:
+        mark = marks.popleft()
+        self._bytes[step] -= self._there.pop(mark)
+        return mark

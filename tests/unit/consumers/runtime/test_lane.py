@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import msgspec
@@ -144,17 +145,18 @@ async def test_sagas_behind_an_open_breaker_keep_no_other_from_being_read(monkey
 
     async def noted(work: Work) -> Outcome:
         called.append(work.owner.name)
-        return await prompt(work)
+        return places.downs.get(work.owner.name) or await prompt(work)
 
     places = Places()
-    places.downs["reserve_stock"] = Blocked("Shelves is down", time.time() + 3_600)
+    places.downs["reserve_stock"] = Blocked("Shelves is down", time.time() + 2.0)
     async with Line(STORE, noted, places) as store:
         for number in range(200):
             store.hears(*opening(number))
         await until(lambda: store.wire.types.count("order.label.printed") == 200)
         await until(lambda: store.wire.types.count("order.step.delayed") == 200)
         assert store.wire.paused == set()
-        assert set(called) == {"print_label"}
+        # Each was tried once: a step may do without the dependency.
+        assert Counter(called) == {"print_label": 200, "reserve_stock": 200}
         places.downs.clear()
         store.hears(*opening(200))
         await until(lambda: store.wire.types.count("order.stock.reserved") == 201)

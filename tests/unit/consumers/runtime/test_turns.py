@@ -1,12 +1,17 @@
 """Whose turn it is: tenant by tenant, step by step, and nobody stands in another's way."""
 
 from consumers.runtime.memory import Work
+from consumers.runtime.timers import Mark
 from consumers.runtime.turns import Turns
 from tests.unit.consumers.runtime.bench import EVERYBODY, Bench
 from tests.unit.consumers.runtime.small_saga import DESK, STORE, OrderOpened
 
 
 def anything(step: str) -> bool:
+    return True
+
+
+def waits(mark: Mark) -> bool:
     return True
 
 
@@ -78,16 +83,32 @@ def test_each_item_is_untold_once_whatever_has_its_turn_meanwhile() -> None:
     for tenant in ("a", "b"):
         for number in range(4):
             turns.put("print_label", tenant, (f"{tenant}{number}", "i"))
-    told = turns.untold("print_label", 3)
+    told = turns.untold("print_label", 3, waits)
     assert taken(turns, 2) == ["a0", "b0"]
-    told += turns.untold("print_label", 2)
+    told += turns.untold("print_label", 2, waits)
     assert turns.has_untold("print_label")
     turns.put("print_label", "b", ("b4", "i"))
-    told += turns.untold("print_label", 100)
+    told += turns.untold("print_label", 100, waits)
     # The one that has had its turn was not told.
     assert sorted(mark[0] for mark in told) == ["a0", "a1", "a2", "a3", "b1", "b2", "b3", "b4"]
     assert not turns.has_untold("print_label")
-    assert turns.untold("print_label", 1) == turns.untold("charge_card", 1) == []
+    assert turns.untold("print_label", 1, waits) == turns.untold("charge_card", 1, waits) == []
+
+
+def test_what_is_given_and_not_kept_waits_no_more() -> None:
+    turns = Turns()
+    for tenant in ("a", "b", "c"):
+        for number in range(2):
+            turns.put("print_label", tenant, (f"{tenant}{number}", "i"), 10)
+    given = turns.untold("print_label", 5, lambda mark: mark[0] in ("a1", "c0"))
+    assert [mark[0] for mark in given] == ["a0", "a1", "b0", "b1", "c0"]
+    assert (len(turns), turns.size_bytes("print_label")) == (3, 30)
+    # It may be put there again, behind all others of its tenant.
+    turns.put("print_label", "a", ("a0", "i"), 10)
+    assert taken(turns, 4) == ["a1", "c0", "a0", "c1"]
+    turns.put("print_label", "a", ("a0", "i"))
+    assert turns.untold("print_label", 5, lambda mark: False) == [("a0", "i")]
+    assert (len(turns), list(turns.steps()), turns.has_untold("print_label")) == (0, [], False)
 
 
 def test_what_waits_of_a_step_counts_until_its_turn() -> None:
