@@ -12,13 +12,13 @@ from tests.faults.hub import BRIEF, FINAL, TOPICS, Hub, eventually, names
 from tests.faults.witness import said_twice
 
 TWO_CHANNELS = BRIEF | {"channels": ["email", "blog"]}
-INSIDE = ("inside any", "sent", "committed", "inside Blog.publish", "inside Outbox.send", "sent", "inside any")
-INSIDE_KILLS, OTHER_KILLS = len(INSIDE), 5
+INSIDE = ("inside any", "sent", "committed", "inside Outbox.send")
+INSIDE_KILLS, OTHER_KILLS = len(INSIDE), 3
 
 
 @pytest.mark.timeout(500)
-def test_a_dozen_kills_during_a_hundred_and_fifty_campaigns_lose_and_double_nothing(hub: Hub) -> None:
-    sagas = names(150, seed=time.time_ns())
+def test_seven_kills_during_sixty_campaigns_lose_and_double_nothing(hub: Hub) -> None:
+    sagas = names(60, seed=time.time_ns())
     drawn = random.Random(7)
     moments = cycle(INSIDE)
     kills: Counter[str] = Counter()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-SAGAS, FAULTS = 600, 8
+SAGAS, FAULTS = 300, 5
 SEED_OF_ONE_OF_EACH = "0"
 
 

@@ -1,11 +1,14 @@
 """The list of mutants that change nothing: each entry names one mutant of the code as it is, and says why."""
 
+from pathlib import Path
+
 from tests.simulation.equivalents import EQUIVALENT
 from tests.simulation.mutating import MODULES, made
 
 
 def test_an_entry_names_a_mutant_of_the_code_as_it_is_and_its_reason() -> None:
     """Where the code has changed, look whether the entry still holds, or take it out."""
-    changes = {mutant.change for module in MODULES for mutant in made(module)}
+    named = {change.split(".")[0] for change in EQUIVALENT}
+    changes = {mutant.change for module in MODULES if Path(module).stem in named for mutant in made(module)}
     assert EQUIVALENT.keys() <= changes
     assert all(reason.strip() for reason in EQUIVALENT.values())

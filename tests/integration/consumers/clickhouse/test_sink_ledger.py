@@ -402,6 +402,7 @@ def test_a_partition_that_was_added_while_the_sink_was_away_is_read(
         made_again(kafka, "campaign.dead")
 
 
+@pytest.mark.long
 def test_a_new_sagas_topics_reach_the_sink_and_fewer_sagas_do_not_end_it(
     sink: SinkProgram, kafka: str, store: StoreProgram, database: str, topics: list[str]
 ) -> None:
