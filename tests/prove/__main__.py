@@ -21,7 +21,7 @@ def parts(chosen: argparse.Namespace) -> list[Part]:
     simulated = ("--seconds", str(chosen.seconds), "--seed", seed)
     errands = ("--sagas", str(chosen.sagas), "--faults", str(chosen.faults), "--seconds", str(real_seconds))
     return [
-        Part("long tests", "tests.prove.long_tests", (), 660.0),
+        Part("long tests", "tests.prove.long_tests", (), 900.0),
         Part("simulation", "tests.simulation.prove", simulated, 240.0 + 1.5 * chosen.seconds),
         Part("mutants", "tests.simulation.mutating", ("--tried", str(chosen.mutants), "--seconds", "660"), 720.0),
         Part("real faults", "tests.prove.proof", (*errands, "--seed", seed), 360.0 + real_seconds),
