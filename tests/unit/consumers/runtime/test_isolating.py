@@ -100,7 +100,9 @@ async def test_the_item_whose_end_cannot_be_committed_fails_and_all_others_go_on
         assert store.wire.opened <= 2 * ROUNDS_MAX
 
 
-async def test_a_lane_that_is_lost_over_what_it_reads_is_not_ready_and_says_why(quick: None) -> None:
+async def test_a_lane_that_is_lost_over_what_it_reads_is_not_ready_says_why_and_is_well_again_in_time(
+    quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Line(STORE, prompt)
 
     def refuses_all_events(said: list[Outgoing], _: object) -> None:
@@ -116,6 +118,8 @@ async def test_a_lane_that_is_lost_over_what_it_reads_is_not_ready_and_says_why(
         assert not store.lane.is_ready
         assert "times over what it reads or says: Uncommittable: no" in store.lane.trouble
         store.wire.takes = lambda said, state: None
+        monkeypatch.setattr("consumers.runtime.isolating.WELL_AFTER_SECONDS", 0.01)
+        await until(lambda: store.lane.is_ready)
 
 
 def test_the_pause_grows_to_some_seconds_and_differs_from_lane_to_lane() -> None:
