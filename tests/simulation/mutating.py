@@ -10,7 +10,7 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, zip_longest
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from tests.simulation.bugs import BUGS, Bug
 from tests.simulation.equivalents import EQUIVALENT
 from tests.simulation.mutants import Mutant, mutants
-from tests.simulation.trying import ROOT, TRIED_AT_ONCE, DoesNotApply, Verdict, tried
+from tests.simulation.trying import JUDGES, QUICK_JUDGES, ROOT, TRIED_AT_ONCE, DoesNotApply, Verdict, tried
 
 MODULES = (
     "journal",
@@ -58,14 +58,19 @@ def bug_of(mutant: Mutant) -> Bug:
     return Bug(f"{mutant.change} (line {mutant.line})", mutant.path, (ROOT / mutant.path).read_text(), mutant.text)
 
 
-def judged(bugs: Iterable[Bug], tell: Callable[[str], None], until: float = float("inf")) -> list[Verdict]:
+def judged(
+    bugs: Iterable[Bug],
+    tell: Callable[[str], None],
+    until: float = float("inf"),
+    judges: Sequence[str] = JUDGES,
+) -> list[Verdict]:
     """What becomes of each, up to the first for which there is no time; one that no longer applies is not caught."""
 
     def verdict_of(bug: Bug) -> Verdict | None:
         if time.monotonic() > until:
             return None
         try:
-            verdict = tried(bug)
+            verdict = tried(bug, judges)
         except DoesNotApply as error:
             verdict = Verdict(bug.name, "", str(error), 0.0)
         fate = f"caught by the {verdict.caught_by}" if verdict.is_caught else "SURVIVED"
@@ -110,7 +115,7 @@ def main() -> int:
                 yield mutant
 
     control, *written = judged([CONTROL, *(() if chosen.without_written else BUGS)], told)
-    sample = judged([bug_of(mutant) for mutant in islice(differing(), chosen.tried)], told, until)
+    sample = judged([bug_of(mutant) for mutant in islice(differing(), chosen.tried)], told, until, QUICK_JUDGES)
     print(json.dumps(certificate(written, sample, equivalent, chosen.seed)))
     if control.is_caught:
         told(f"the {control.caught_by} find fault with the code as it is: {control.words}")

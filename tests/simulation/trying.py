@@ -1,6 +1,7 @@
 """A copy of the source trees with one deliberate bug in it, and which judge finds the bug there.
 
-The simulation judges first; what it does not find, the unit tests of the engine judge, the module's own before all.
+A written bug is judged by the simulation first. A made mutant is judged by the module's own unit tests first, because
+they take the least time. What neither of them finds, all unit tests of the engine judge.
 """
 
 import os
@@ -22,10 +23,11 @@ TREES = ("schemas", "producers", "consumers", "compensations", "deploy", "tests"
 FILES = ("pyproject.toml",)
 DECIDED_SECONDS = 150.0
 TRIED_AT_ONCE = 2
-SIMULATION, UNIT_TESTS = "simulation", "unit tests"
+SIMULATION, OWN_TESTS, UNIT_TESTS = "simulation", "module's own tests", "unit tests"
 # A test that hangs is stopped by this program's own limit, and then the mutant is not caught.
 PYTEST = ("-m", "pytest", "-q", "-x", "--timeout=0", "-p", "no:cacheprovider", "-p", "no:randomly")
-JUDGES = (SIMULATION, UNIT_TESTS)
+JUDGES = (SIMULATION, OWN_TESTS, UNIT_TESTS)
+QUICK_JUDGES = (OWN_TESTS, SIMULATION, UNIT_TESTS)
 UNIT_FOLDERS = ("tests/unit/consumers/runtime", "tests/unit/consumers/tracker")
 
 
@@ -69,11 +71,12 @@ def commands(judge: str, bug: Bug) -> Iterator[tuple[str, ...]]:
     """What the judge runs, one after the other."""
     if judge == SIMULATION:
         yield "-m", "tests.simulation.budget"
-        return
-    found = [path for folder in UNIT_FOLDERS for path in (ROOT / folder).glob(f"test_{Path(bug.path).stem}*.py")]
-    if found:
-        yield *PYTEST, *sorted(str(path.relative_to(ROOT)) for path in found)
-    yield *PYTEST, *UNIT_FOLDERS
+    elif judge == UNIT_TESTS:
+        yield *PYTEST, *UNIT_FOLDERS
+    else:
+        found = [path for folder in UNIT_FOLDERS for path in (ROOT / folder).glob(f"test_{Path(bug.path).stem}*.py")]
+        if found:
+            yield *PYTEST, *sorted(str(path.relative_to(ROOT)) for path in found)
 
 
 def _copied(bug: Bug, copy: Path) -> None:

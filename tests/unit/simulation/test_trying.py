@@ -4,13 +4,14 @@ import pytest
 
 from tests.simulation import trying
 from tests.simulation.bugs import Bug
-from tests.simulation.trying import SIMULATION, UNIT_TESTS, commands, tried
+from tests.simulation.trying import JUDGES, OWN_TESTS, SIMULATION, UNIT_TESTS, commands, tried
 
 BUG = Bug("none", "consumers/runtime/suspects.py", "class Suspects:", "class Suspects:")
 
 
 def test_the_unit_tests_of_the_module_come_before_all_others() -> None:
-    own, every = commands(UNIT_TESTS, BUG)
+    (own,), (every,) = commands(OWN_TESTS, BUG), commands(UNIT_TESTS, BUG)
+    assert JUDGES.index(OWN_TESTS) < JUDGES.index(UNIT_TESTS)
     assert own[-1] == "tests/unit/consumers/runtime/test_suspects.py"
     assert "tests/unit/consumers/runtime" in every
 
