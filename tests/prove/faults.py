@@ -134,14 +134,14 @@ class Faults:
     def _storm(self) -> bool:
         """A worker joins, and leaves: in good order, or not."""
         joined = self.running.extra_worker(f"extra-{self.done}")
-        time.sleep(STORM_SECONDS)
-        if self._random.random() < 0.5:
-            joined.kill()
-        else:
-            joined.terminate()
         try:
-            joined.wait(30)
-        except subprocess.TimeoutExpired:
+            time.sleep(STORM_SECONDS)
+            if self._random.random() < 0.5:
+                joined.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    joined.wait(30)
+        finally:
+            # The proof itself may be stopped meanwhile.
             joined.kill()
             joined.wait()
         return True
