@@ -94,14 +94,21 @@ def has_read(worker: Worker, partition: int, end: int) -> bool:
     return lane is not None and lane.is_ready and lane.committed_offsets().get(EVENTS) == end
 
 
-async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 40.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-def says(kafka: str, partition: int, count: int) -> int:
-    """Events of a saga that no participant knows; returns where the partition ends then."""
+async def says(kafka: str, partition: int, count: int) -> int:
+    """Publish events of a saga that no participant knows; returns where the partition ends then.
+
+    In a thread: where the worker's loop stands still for longer than a session, the group gives its partitions away.
+    """
+    return await asyncio.to_thread(_says, kafka, partition, count)
+
+
+def _says(kafka: str, partition: int, count: int) -> int:
     producer = Producer({"bootstrap.servers": kafka})
     for number in range(count):
         headers: dict[str, str | bytes | None] = {"ce_type": b"campaign.email.sent", "ce_id": f"{number}".encode()}
@@ -111,6 +118,28 @@ def says(kafka: str, partition: int, count: int) -> int:
     end = consumer.get_watermark_offsets(TopicPartition(EVENTS, partition))[1]
     consumer.close()
     return int(end)
+
+
+def delete_records(kafka: str, partition: int, before: int) -> None:
+    """Delete the events of the partition that stand before this offset."""
+    deleted = AdminClient({"bootstrap.servers": kafka}).delete_records([TopicPartition(EVENTS, partition, before)])
+    assert all(one.result(20) for one in deleted.values())
+
+
+def add_partitions(kafka: str) -> None:
+    """Make four partitions of the two of commands and events."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for added in admin.create_partitions([NewPartitions(COMMANDS, 4), NewPartitions(EVENTS, 4)]).values():
+        added.result(20)
+
+
+def publish(kafka: str, partition: int, saga_id: str) -> None:
+    """Publish a start command as another client's partitioner might place it."""
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(
+        COMMANDS, json.dumps(BRIEF).encode(), saga_id.encode(), partition, headers={"ce_type": b"campaign.start"}
+    )
+    assert producer.flush(20) == 0
 
 
 def make_again(settings: Settings, partitions: int) -> None:
@@ -139,10 +168,8 @@ async def test_records_that_are_deleted_before_a_lane_has_read_them_close_that_l
     lane, other = lanes_of(worker)[1], lanes_of(worker)[0]
     lane.transport.pause([EVENTS])
     before = lane.read_up_to()[EVENTS]
-    end = says(kafka, 1, 5)
-    admin = AdminClient({"bootstrap.servers": kafka})
-    deleted = admin.delete_records([TopicPartition(EVENTS, 1, end - 1)])
-    assert all(one.result(20) for one in deleted.values())
+    end = await says(kafka, 1, 5)
+    await asyncio.to_thread(delete_records, kafka, 1, end - 1)
     lane.transport.resume([EVENTS])
 
     await until(lambda: lane.logs.position_lost)
@@ -150,7 +177,7 @@ async def test_records_that_are_deleted_before_a_lane_has_read_them_close_that_l
     assert COMMAND in lane.logs.position_lost
     # The worker, its other lane, and what is asked of it go on.
     assert other.is_live and await worker.is_ready(5)
-    end_of_other = says(kafka, 0, 3)
+    end_of_other = await says(kafka, 0, 3)
     await until(lambda: other.committed_offsets()[EVENTS] == end_of_other)
     check = await asyncio.to_thread(check_positions, settings, sagas())
     while check.ok:
@@ -172,7 +199,7 @@ async def test_a_reset_moves_a_lane_that_runs_and_is_idle(
 ) -> None:
     lane = lanes_of(worker)[1]
     lane.transport.pause([EVENTS])
-    end = says(kafka, 1, 4)
+    end = await says(kafka, 1, 4)
     one = await asyncio.to_thread(reset, settings, "now", capsys)
     assert (one["skipped"], one["begins_at"]) == (4, end)
     await until(lambda: has_read(worker, 1, end))
@@ -182,10 +209,10 @@ async def test_a_topic_that_is_made_again_closes_its_lanes_until_they_are_reset(
     kafka: str, settings: Settings, worker: Worker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for partition in range(2):
-        says(kafka, partition, 2)
+        await says(kafka, partition, 2)
     await asyncio.to_thread(make_again, settings, 2)
     # The new log is longer than the position: only the topic's id tells.
-    ends = {partition: says(kafka, partition, 40) for partition in range(2)}
+    ends = {partition: await says(kafka, partition, 40) for partition in range(2)}
 
     def lost() -> list[str]:
         return [lane.logs.position_lost for lane in lanes_of(worker).values()]
@@ -202,7 +229,7 @@ async def test_a_topic_that_is_made_again_closes_its_lanes_until_they_are_reset(
 async def test_two_first_starts_at_once_overwrite_no_position(
     kafka: str, settings: Settings, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end = says(kafka, 0, 2)
+    end = await says(kafka, 0, 2)
     await until(lambda: has_read(worker, 0, end))
     looks = topics._ends
 
@@ -230,15 +257,10 @@ async def test_what_other_clients_put_into_partitions_that_were_added_is_forward
     await door.start()
     try:
         assert await door.is_ready(60)
-        admin = AdminClient({"bootstrap.servers": kafka})
-        for added in admin.create_partitions([NewPartitions(COMMANDS, 4), NewPartitions(EVENTS, 4)]).values():
-            added.result(20)
+        await asyncio.to_thread(add_partitions, kafka)
         saga_id = next(f"s-{number}" for number in range(99) if partition_of(f"s-{number}".encode(), 2) == 0)
-        body = json.dumps(BRIEF).encode()
-        producer = Producer({"bootstrap.servers": kafka})
-        producer.produce(COMMANDS, body, saga_id.encode(), 3, headers={"ce_type": b"campaign.start"})
-        assert producer.flush(20) == 0
-        says(kafka, 2, 1)
+        await asyncio.to_thread(publish, kafka, 3, saga_id)
+        await says(kafka, 2, 1)
         async with asyncio.timeout(40), Client(settings) as client:
             while not (facts := await client.facts("campaign", saga_id)):
                 await asyncio.sleep(0.05)
