@@ -234,8 +234,9 @@ async def test_an_idle_lane_whose_state_another_client_writes_opens_again() -> N
         await until(lambda: line.wire.position.offsets == {EVENTS: 11})
         for end in (25, 26, 26):
             line.lane.compare_ends(read, {EVENTS: 11, STATE: end})
-        await until(lambda: line.lane.is_ready)
-        assert line.wire.opened == 1
+            # Raises where the lane is to open again.
+            line.lane.logs.check()
+        assert line.lane.is_ready and line.wire.opened == 1
         line.wire.resets(Position({EVENTS: 11}, clean=True))
         line.lane.compare_ends(read, {EVENTS: 11, STATE: 27})
         await until(lambda: line.wire.opened == 2 and line.lane.is_live)
