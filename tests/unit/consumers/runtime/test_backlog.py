@@ -224,7 +224,7 @@ def test_many_events_at_once_are_looked_at_part_by_part_and_none_is_left(
     for number in range(25):
         open_saga(store, f"o-{number}")
     sizes = []
-    while store.ledger.is_held_back():
+    while store.ledger.is_held_back() and len(sizes) < 9:
         sizes.append(len({work.journal.saga_id for work in store.ledger.startable(store.now, 1_000)}))
     assert sizes == [10, 10, 5]
 

@@ -253,6 +253,15 @@ async def test_a_transaction_that_fails_beside_the_lane_ends_its_life_and_nothin
     assert places.taken == 0
 
 
+async def test_a_lane_looks_soon_whether_a_barrier_is_reached_for_a_marker_moves_it_and_wakes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Line(DESK, prompt) as desk:
+        assert desk.lane._patience() > lanes.BARRIER_POLL_SECONDS
+        monkeypatch.setattr(desk.lane.memory, "is_waiting", lambda: True)
+        assert desk.lane._patience() == lanes.BARRIER_POLL_SECONDS
+
+
 async def test_a_question_that_fails_beside_the_lane_ends_its_life() -> None:
     async with Line(DESK, prompt) as desk:
 
