@@ -23,7 +23,7 @@ def parts(chosen: argparse.Namespace) -> list[Part]:
     return [
         Part("long tests", "tests.prove.long_tests", (), 900.0),
         Part("simulation", "tests.simulation.prove", simulated, 240.0 + 1.5 * chosen.seconds),
-        Part("mutants", "tests.simulation.mutating", ("--tried", str(chosen.mutants), "--seconds", "660"), 720.0),
+        Part("mutants", "tests.simulation.mutating", ("--tried", str(chosen.mutants), "--seconds", "780"), 840.0),
         Part("real faults", "tests.prove.proof", (*errands, "--seed", seed), 360.0 + real_seconds),
         Part("cluster faults", "tests.prove.cluster_proof", (), 540.0),
         Part("fuzz", "tests.prove.fuzzing", ("--records", str(chosen.records), "--seed", seed), 420.0),

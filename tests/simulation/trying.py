@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 TREES = ("schemas", "producers", "consumers", "compensations", "deploy", "tests")
 # The unit tests take their settings from it.
 FILES = ("pyproject.toml",)
-DECIDED_SECONDS = 150.0
+DECIDED_SECONDS = 100.0
 TRIED_AT_ONCE = 2
 SIMULATION, OWN_TESTS, UNIT_TESTS = "simulation", "module's own tests", "unit tests"
 # A test that hangs is stopped by this program's own limit, and then the mutant is not caught.
