@@ -223,7 +223,7 @@ def test_many_events_at_once_are_looked_at_part_by_part_and_none_is_left(
     store = Bench(STORE)
     for number in range(25):
         open_saga(store, f"o-{number}")
-    sizes = []
+    sizes: list[int] = []
     while store.ledger.is_held_back() and len(sizes) < 9:
         sizes.append(len({work.journal.saga_id for work in store.ledger.startable(store.now, 1_000)}))
     assert sizes == [10, 10, 5]
