@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from producers.headers import NOOP_TYPE
+
 
 class Seen(NamedTuple):
     """One committed record."""
@@ -101,5 +103,9 @@ def said_twice(records: Iterable[Seen]) -> list[tuple[str, str, str, str]]:
 
 
 def newest_states(records: Iterable[Seen]) -> dict[str, str]:
-    """The newest state of every saga, by saga id."""
-    return {record.key: record.body["state"] for record in records if record.topic.endswith(".status")}
+    """The newest state of every saga, by saga id.
+
+    A lane writes a record without a status where it settles a transaction of its former life.
+    """
+    statuses = (record for record in records if record.topic.endswith(".status"))
+    return {one.key: one.body["state"] for one in statuses if one.headers.get("ce_type") != NOOP_TYPE}
