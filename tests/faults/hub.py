@@ -19,7 +19,7 @@ from deploy.local.stack import Stack
 from producers.settings import Settings
 from schemas.topics import SagaTopics
 from tests.faults.application import FOLDER, LOG
-from tests.faults.witness import Seen, Witness, committed, newest_states
+from tests.faults.witness import Seen, Witness, committed, newest_states, without_noops
 
 TOPICS = SagaTopics.of("campaign")
 BRIEF: dict[str, Any] = {
@@ -104,8 +104,8 @@ class Hub:
         self._producer.produce(self.topics.commands, value, key, headers=headers, **named)
 
     def records(self, *topics: str) -> list[Seen]:
-        """Every committed record of these topics, or of all that reach ClickHouse."""
-        return committed(self.addresses["kafka"], topics or self.topics)
+        """Every committed record that says something, of these topics, or of all that reach ClickHouse."""
+        return without_noops(committed(self.addresses["kafka"], topics or self.topics))
 
     def states(self) -> dict[str, str]:
         """The newest state of every saga; it may lag a moment behind."""
@@ -156,7 +156,8 @@ class Hub:
 
     def clickhouse_difference(self) -> set[tuple[str, int, int]]:
         """The records that stand in Kafka or in ClickHouse's `messages`, but not in both, or not once."""
-        kafka = {(record.topic, record.partition, record.offset): record.value for record in self.records()}
+        every = committed(self.addresses["kafka"], self.topics)
+        kafka = {(record.topic, record.partition, record.offset): record.value for record in every}
         client = clickhouse_connect.get_client(dsn=self.addresses["clickhouse"], database="soma")
         rows = client.query(
             "SELECT _topic, _partition, _offset, value FROM messages", query_formats={"String": "bytes"}

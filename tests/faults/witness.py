@@ -103,9 +103,10 @@ def said_twice(records: Iterable[Seen]) -> list[tuple[str, str, str, str]]:
 
 
 def newest_states(records: Iterable[Seen]) -> dict[str, str]:
-    """The newest state of every saga, by saga id.
+    """The newest state of every saga, by saga id."""
+    return {record.key: record.body["state"] for record in without_noops(records) if record.topic.endswith(".status")}
 
-    A lane writes a record without a status where it settles a transaction of its former life.
-    """
-    statuses = (record for record in records if record.topic.endswith(".status"))
-    return {one.key: one.body["state"] for one in statuses if one.headers.get("ce_type") != NOOP_TYPE}
+
+def without_noops(records: Iterable[Seen]) -> list[Seen]:
+    """All but the empty records that a lane writes, to every topic, to settle a transaction of its former life."""
+    return [record for record in records if record.headers.get("ce_type") != NOOP_TYPE]
