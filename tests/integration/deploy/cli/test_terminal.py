@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import signal
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class Terminal:
         self.shown = ""
         self.pid, self._screen = pty.fork()
         if self.pid == 0:
+            # A shell that starts the tests in the background has them ignore it, and they would pass that on.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             environment = soma.environment | {"TERM": "xterm", "COLUMNS": "110", "LINES": "40"}
             os.execve(soma.command[0], [*soma.command, *words], environment)
 
