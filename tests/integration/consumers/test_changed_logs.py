@@ -122,7 +122,9 @@ def _says(kafka: str, partition: int, count: int) -> int:
 
 def delete_records(kafka: str, partition: int, before: int) -> None:
     """Delete the events of the partition that stand before this offset."""
-    deleted = AdminClient({"bootstrap.servers": kafka}).delete_records([TopicPartition(EVENTS, partition, before)])
+    # Without a name it would be gone before the answer comes.
+    admin = AdminClient({"bootstrap.servers": kafka})
+    deleted = admin.delete_records([TopicPartition(EVENTS, partition, before)])
     assert all(one.result(20) for one in deleted.values())
 
 
