@@ -96,7 +96,7 @@ class _Draft:
         for name in dict.fromkeys(names):
             if self.first_names.setdefault(name, names[0]) != names[0]:
                 self.note(f"two participants are or were called {name}: a former name belongs to one of them")
-        return Participant(names[0], steps, written.door)
+        return replace(written, name=names[0], steps=steps)
 
     def steps(self) -> dict[str, Step]:
         found: dict[str, Step] = {}

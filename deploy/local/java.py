@@ -10,7 +10,7 @@ from deploy.local.errors import JavaUnavailable
 
 # A small heap: the broker of one person's machine. Both compilers, all the same: it starts 0.3 s later than with the
 # first one alone, and once it is warm a transaction costs it a quarter less. The parallel collector costs another
-# 0.2 s. With the serial one, two cores carry a quarter fewer sagas, and the p99 at 100 sagas/s is three times as long.
+# 0.2 s. With the serial one, two cores carry a quarter fewer sagas.
 JVM_FLAGS = (
     "-Xmx256m",
     "-XX:+UseParallelGC",

@@ -60,7 +60,7 @@ def test_a_program_whose_environment_is_not_shown_is_known_by_when_it_was_starte
 def test_a_stranger_that_has_just_been_started_is_left_alone(
     stranger: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shown = iter([{}, {}, {TOKEN_VARIABLE: "somebody else's"}])
+    shown = iter([{}, {}, {TOKEN_VARIABLE: "another token"}])
     monkeypatch.setattr(psutil.Process, "environ", lambda process: next(shown))
     assert living(Record("idler", stranger.pid, psutil.Process(stranger.pid).create_time(), "token")) is None
 
