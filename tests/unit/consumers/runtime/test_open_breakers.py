@@ -142,6 +142,15 @@ def test_what_is_tried_takes_no_place_at_a_dependency_that_is_down_and_no_more_t
     assert stock.room.places(RESERVE) == PLACES_MAX
 
 
+def test_no_more_are_tried_at_once_than_may_be_under_way(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    stock.opens_breaker()
+    stock.opens(10)
+    assert len(stock.bench.ledger.startable(stock.bench.now, 3, stock.room)) == 3
+    monkeypatch.setattr(stock.room, "places", lambda owner: 2)
+    stock.starts()
+    assert stock.refused.total() == 2
+
+
 def test_each_saga_is_told_once_what_it_waits_for_and_nothing_of_its_budget_is_spent(stock: Stock) -> None:
     stock.opens_breaker()
     stock.opens(3)
@@ -236,15 +245,15 @@ def test_all_that_waited_starts_when_the_breaker_closes_tenant_by_tenant(stock: 
     stock.opens(20, "large", "large")
     assert len(stock.starts()) == 20
     # One of them may be the probe.
-    stock.opens(2, "small", "small")
-    assert stock.steps_that_start() == ["print_label"] * 2
+    stock.opens(5, "small", "small")
+    assert stock.steps_that_start() == ["print_label"] * 5
     stock.bench.now += OPEN_SECONDS
     (probe,) = stock.starts()
     stock.call(stock.shelves, fails=False)
     stock.ends(probe)
     first, second = stock.starts(most=1) + stock.starts(most=1)
     assert {first.journal.tenant, second.journal.tenant} == {"large", "small"}
-    assert len(stock.starts()) == 19
+    assert len(stock.starts()) == 22
 
 
 def test_a_probe_that_calls_nothing_makes_room_for_the_next_one(stock: Stock) -> None:
