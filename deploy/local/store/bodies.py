@@ -16,6 +16,8 @@ from .answers import Refused
 CANNOT_DECOMPRESS = 271
 NOT_IMPLEMENTED = 48
 LARGEST_BODY_BYTES = 1 << 30
+# Fed to a decompressor at once. Zstandard makes at most 128 KiB of four bytes, so this makes at most 32 MiB.
+FED_BYTES = 1024
 
 
 class Decompressor(Protocol):
@@ -47,18 +49,21 @@ def decompressed(body: bytes, encoding: str | None) -> bytes:
     new_decompressor = DECOMPRESSORS.get(encoding.lower())
     if new_decompressor is None:
         raise Refused(NOT_IMPLEMENTED, f"Content-Encoding {encoding!r} is not supported", "NOT_IMPLEMENTED")
-    pieces, rest, size = [], body, 0
+    pieces, size = [], 0
+    frame: Decompressor | None = None
+    rest = memoryview(body)
     while rest:
-        frame = new_decompressor()
+        frame, fed, rest = frame or new_decompressor(), rest[:FED_BYTES], rest[FED_BYTES:]
         try:
-            piece = frame.decompress(rest)
+            pieces.append(frame.decompress(bytes(fed)))
         except (RuntimeError, zstandard.ZstdError, zlib.error) as broken:
             raise Refused(CANNOT_DECOMPRESS, f"Broken {encoding} frame: {broken}", "CANNOT_DECOMPRESS") from broken
-        if not frame.eof:
-            raise Refused(CANNOT_DECOMPRESS, f"The body ends inside a {encoding} frame", "CANNOT_DECOMPRESS")
-        pieces.append(piece)
-        size += len(piece)
+        size += len(pieces[-1])
         if size > LARGEST_BODY_BYTES:
             raise Refused(CANNOT_DECOMPRESS, "The body holds more than 1 GiB of rows", "CANNOT_DECOMPRESS")
-        rest = frame.unused_data or b""
+        if frame.eof:
+            rest = memoryview(body)[len(body) - len(rest) - len(frame.unused_data or b"") :]
+            frame = None
+    if frame is not None:
+        raise Refused(CANNOT_DECOMPRESS, f"The body ends inside a {encoding} frame", "CANNOT_DECOMPRESS")
     return b"".join(pieces)
