@@ -232,7 +232,6 @@ class Lane:
     async def _open(self) -> None:
         async with self.host.openings.taken():
             await self.transport.open()
-            self.memory = self._remember()
             position = await self._restore()
         self._offsets = self.logs.open(position, await self.transport.logs())
         self._former = position

@@ -143,12 +143,20 @@ def test_a_join_that_has_a_leg_more_holds_its_saga_until_the_former_build_is_bac
     held.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
     held.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
     assert (held.starts(), held.hears_itself()) == ([], [])
+    assert held.journal.hold is not None and [fact.id for fact in held.journal.hold.parked] == ["card"]
     still = held.reopened(graph=ORDER)
     assert still.starts() == ["clear_order"]
     assert still.hears_itself() == [RESUMED]
     still.says("clear_order", order.OrderCleared(saga_id=SAGA))
     assert still.hears_itself() == ["order.cleared"]
     assert still.journal.standing == {}
+
+
+def test_an_event_that_arrives_before_its_saga_was_looked_at_is_parked() -> None:
+    held = desk_joining().reopened(graph=LEG_ADDED)
+    held.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
+    assert held.starts() == []
+    assert held.journal.hold is not None and [fact.id for fact in held.journal.hold.parked] == ["card"]
 
 
 def test_a_held_saga_is_told_of_once_by_each_build_that_holds_it() -> None:

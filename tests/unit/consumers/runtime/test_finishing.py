@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from consumers.runtime.finishing import ATTEMPTS_TOLD_MAX, Blocked, Broke, Waits
+from consumers.runtime.finishing import ATTEMPTS_TOLD_MAX, Blocked, Broke, Unfit, Waits
 from consumers.runtime.steps import Retry, on
 from producers.errors import DependencyDown
 from producers.headers import read
@@ -437,3 +437,32 @@ def test_nothing_is_kept_of_a_deadline_whose_item_is_dropped_while_it_waits_for_
     assert desk.starts() == []
     barriers = desk.ledger._barriers
     assert (barriers._passed, barriers._asked) == ({}, {})
+
+
+def test_an_item_that_this_build_cannot_call_is_held() -> None:
+    store = store_at_work()
+    store.ends("reserve_stock", Unfit("the opening is missing"))
+    assert store.item("reserve_stock").state == "held"
+    assert store.commit() == ["order.step.failed"]
+
+
+def test_an_item_that_this_build_cannot_call_is_dropped_once_its_saga_fails() -> None:
+    store = store_at_work()
+    store.expires()
+    store.ends("reserve_stock", Unfit("the opening is missing"))
+    assert "reserve_stock" not in store.open_items
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    assert "order.step.failed" not in store.commit()
+
+
+def test_a_compensation_that_this_build_cannot_call_is_stuck() -> None:
+    store = store_at_work()
+    store.says("reserve_stock", StockReserved(saga_id=SAGA))
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    store.hears_itself()
+    store.expires()
+    store.hears_settled(DESK, TILL)
+    (undo,) = store.starts()
+    store.ends(undo, Unfit("the event is missing"))
+    assert store.item(undo).state == "stuck"
+    assert store.commit() == ["order.compensation.stuck"]
