@@ -1,7 +1,7 @@
 """A copy of the source trees with one deliberate bug in it, and which judge finds the bug there.
 
-A written bug is judged by the simulation first. A made mutant is judged by the module's own unit tests first, because
-they take the least time. What neither of them finds, all unit tests of the engine judge.
+A written bug is judged by the simulation first. A made mutant is judged by the module's own unit tests first, then by
+all unit tests of the engine: each of these finds it sooner than the simulation, which judges what they do not find.
 """
 
 import os
@@ -27,7 +27,7 @@ SIMULATION, OWN_TESTS, UNIT_TESTS = "simulation", "module's own tests", "unit te
 # A test that hangs is stopped by this program's own limit, and then the mutant is not caught.
 PYTEST = ("-m", "pytest", "-q", "-x", "--timeout=0", "-p", "no:cacheprovider", "-p", "no:randomly")
 JUDGES = (SIMULATION, OWN_TESTS, UNIT_TESTS)
-QUICK_JUDGES = (OWN_TESTS, SIMULATION, UNIT_TESTS)
+QUICK_JUDGES = (OWN_TESTS, UNIT_TESTS, SIMULATION)
 UNIT_FOLDERS = ("tests/unit/consumers/runtime", "tests/unit/consumers/tracker")
 
 
@@ -80,8 +80,9 @@ def commands(judge: str, bug: Bug) -> Iterator[tuple[str, ...]]:
 
 
 def _copied(bug: Bug, copy: Path) -> None:
+    # With what Python has compiled of it: a judge then compiles the changed module only, and takes seconds less.
     for tree in TREES:
-        shutil.copytree(ROOT / tree, copy / tree, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+        shutil.copytree(ROOT / tree, copy / tree, ignore=shutil.ignore_patterns("node_modules"))
     for name in FILES:
         shutil.copy(ROOT / name, copy / name)
     (copy / bug.path).write_text(applied(bug))
