@@ -35,7 +35,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.prove", description=__doc__)
     parser.add_argument("--sagas", type=int, default=50_000)
     parser.add_argument("--faults", type=int, default=200)
-    parser.add_argument("--minutes-most", type=float, default=14.0, help="how long sagas are started and faults done")
+    parser.add_argument("--minutes-most", type=float, default=17.0, help="how long sagas are started and faults done")
     parser.add_argument("--seconds", type=float, default=150.0, help="of random schedules in the simulated part")
     parser.add_argument("--mutants", type=int, default=MUTANTS_MIN, help="how many made mutants are tried")
     parser.add_argument("--records", type=int, default=100_000, help="how many hostile records are published")
