@@ -314,9 +314,9 @@ class Worker:
         return [one for one in found if one is not None]
 
     def is_polling(self) -> bool:
-        """Whether every group and every reader has polled lately; a worker that does not is better dead."""
-        polled = [group.polled_at for group in self.groups] + [reader.polled_at for reader in self._readers]
-        return all(time.monotonic() - at < POLL_SECONDS_MAX for at in polled)
+        """Whether every group and reader polls, or its brokers are away; a worker that does not is better dead."""
+        are_polling = [one.is_polling(POLL_SECONDS_MAX) for one in self.groups]
+        return all(are_polling) and all(one.is_polling(POLL_SECONDS_MAX) for one in self._readers)
 
     async def stop(self) -> None:
         """Drain the lanes and leave the groups. May be called twice."""

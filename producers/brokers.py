@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,6 +46,9 @@ SILENT_SECONDS = 15.0
 METADATA_GAP_SECONDS = 0.05
 ANSWER_SECONDS_MAX = 5.0
 OFFSET_COMMIT = 8
+# By API key: JoinGroup, Heartbeat and SyncGroup; and what a coordinator answers them that is away, by its code:
+# COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE and NOT_COORDINATOR.
+ASKS_OF_A_MEMBER, COORDINATOR_AWAY = frozenset({11, 12, 14}), frozenset({14, 15, 16})
 # Beside aiokafka's own groups of connections.
 OFFSETS: Any = "offsets"
 # By API key. For others the client's own request timeout counts: JoinGroup waits for the members of its group.
@@ -95,10 +99,15 @@ async def first_answer(asks: Sequence[Callable[[], Awaitable[Answer]]], alone_se
 
 
 class BrokerClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types for it
-    """See the module. Rests on private names of aiokafka 0.14, each with a test."""
+    """See the module. Rests on private names of aiokafka 0.14, each with a test.
+
+    `failed_at` is when a broker was last not connected to, silent, or no coordinator, by the monotonic clock: aiokafka
+    asks a group's coordinator without end, and its caller is told nothing.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self.failed_at = -math.inf
         self._sync_task: asyncio.Task[None] | None = None
         self._connecting: dict[tuple[Any, ConnectionGroup], asyncio.Lock] = {}
         self._silent_since: dict[Any, float] = {}
@@ -188,6 +197,16 @@ class BrokerClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no t
 
         Raises `RequestTimedOutError` or `KafkaConnectionError` where it may have been.
         """
+        try:
+            answer = await self._sent(node_id, request, group)
+        except UNREACHABLE:
+            self.failed_at = time.monotonic()
+            raise
+        if request.API_KEY in ASKS_OF_A_MEMBER and answer.error_code in COORDINATOR_AWAY:
+            self.failed_at = time.monotonic()
+        return answer
+
+    async def _sent(self, node_id: Any, request: Any, group: ConnectionGroup) -> Any:
         if request.API_KEY == OFFSET_COMMIT:
             # A broker answers one request of a connection after another: no heartbeat may wait behind this one.
             group = OFFSETS
@@ -260,6 +279,7 @@ class BrokerClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no t
         """The broker that coordinates this group or transactional id; raises what its code stands for."""
         response = await self.ask_any(FindCoordinatorRequest(coordinator_key, coordinator_type))
         if response.error_code:
+            self.failed_at = time.monotonic()
             raise for_code(response.error_code)()
         return response.coordinator_id
 

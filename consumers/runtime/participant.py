@@ -137,6 +137,10 @@ class ParticipantGroup(ConsumerRebalanceListener):  # type: ignore[misc]  # aiok
         """Whether its lanes have also read the backlogs that they found, and get on."""
         return self._has_joined and all(lane.is_ready or lane.logs.position_lost for lane in self.lanes.values())
 
+    def is_polling(self, within_seconds: float) -> bool:
+        """Whether it has polled so lately, or its brokers are away: a group that is being balanced waits for them."""
+        return time.monotonic() - max(self.polled_at, self._consumer._client.failed_at) < within_seconds
+
     async def on_partitions_revoked(self, revoked: list[TopicPartition]) -> None:
         """Called by the consumer, which waits for it: finish the transactions, let go of the lanes."""
         await self._stop_lanes(REVOKED_DRAIN_SECONDS)

@@ -115,6 +115,10 @@ class Reader:
             await asyncio.gather(self._polling, return_exceptions=True)
         await self._consumer.stop()
 
+    def is_polling(self, within_seconds: float) -> bool:
+        """Whether it has polled so lately."""
+        return time.monotonic() - self.polled_at < within_seconds
+
     def share(self, partition: TopicPartition, offset: int, take: Take, told_early: bool = True) -> Share:
         """A share of this partition, from `offset` on; the caller resumes it and closes it in the end."""
         share = Share(self, partition, offset, take, told_early)

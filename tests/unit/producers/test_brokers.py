@@ -1,8 +1,10 @@
 """No single broker stops a client: one of three is frozen, it accepts connections and answers nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
@@ -22,7 +24,16 @@ from producers import brokers as module
 from producers import describing
 from producers.brokers import AdminClient, BrokerClient, Consumer, first_answer
 from producers.describing import transaction_state
-from tests.unit.producers.brokers_on_wire import COMMIT_OFFSETS, DESCRIBE, FIND, METADATA, OFFSETS, SILENCE, Brokers
+from tests.unit.producers.brokers_on_wire import (
+    COMMIT_OFFSETS,
+    DESCRIBE,
+    FIND,
+    HEARTBEAT,
+    METADATA,
+    OFFSETS,
+    SILENCE,
+    Brokers,
+)
 
 GOES_ON_WITHIN_SECONDS = 10.0
 
@@ -177,6 +188,30 @@ async def test_no_heartbeat_waits_behind_a_commit_of_offsets() -> None:
         assert (await client.send(1, beat, group=ConnectionGroup.COORDINATION)).error_code == 0
         assert not commit.done()
         commit.cancel()
+
+
+async def test_a_client_knows_when_it_last_found_a_broker_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    beat = HeartbeatRequest("order.door", 1, "member")
+    async with Brokers() as brokers, client_of(brokers) as client:
+
+        async def is_noted(ask: Coroutine[Any, Any, Any]) -> bool:
+            client.failed_at = -1.0
+            with contextlib.suppress(KafkaError):
+                await ask
+            return client.failed_at > 0.0
+
+        # A group that is being balanced has its coordinator: REBALANCE_IN_PROGRESS.
+        brokers.codes[1, HEARTBEAT] = [0, 27]
+        assert [await is_noted(client.send(1, beat)) for _ in range(2)] == [False, False]
+        brokers.codes[1, HEARTBEAT] = [14, 15, 16]
+        assert [await is_noted(client.send(1, beat)) for _ in range(3)] == [True, True, True]
+        assert not await is_noted(client.coordinator_lookup(CoordinationType.GROUP, "order.door"))
+        brokers.codes |= {(node, FIND): [15] for node in (1, 2, 3)}
+        assert await is_noted(client.coordinator_lookup(CoordinationType.GROUP, "order.door"))
+        monkeypatch.setattr(module, "LIMITS_SECONDS", {HEARTBEAT: 0.05})
+        brokers.codes[1, HEARTBEAT] = [SILENCE]
+        assert await is_noted(client.send(1, beat))
+        assert await is_noted(client.send(4, beat))
 
 
 async def test_the_first_answer_counts_and_the_last_error_is_told() -> None:

@@ -1,5 +1,6 @@
 """What a participant finds when it looks at its topics, and what it does about it."""
 
+import time
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,7 @@ class Consumer:
         self.joined_again = self.updates = 0
         self.sought: dict[TopicPartition, int] = {}
         self._coordinator = SimpleNamespace(request_rejoin=self._join)
-        self._client = SimpleNamespace(force_metadata_update=self._update)
+        self._client = SimpleNamespace(force_metadata_update=self._update, failed_at=-1.0)
 
     def assignment(self) -> set[TopicPartition]:
         return set(self.assigned)
@@ -152,3 +153,16 @@ async def test_lanes_are_of_the_events_partitions_and_forward_what_was_added(
     await group.on_partitions_assigned(assigned)
     assert started == {1: (2, ((COMMANDS, 3), (COMMANDS, 5)))}
     assert consumer.sought == dict.fromkeys(assigned, 0)
+
+
+def test_a_group_that_waits_for_its_brokers_is_not_taken_for_one_that_hangs(
+    group: ParticipantGroup, consumer: Consumer
+) -> None:
+    now = time.monotonic()
+    group.polled_at = now - 20.0
+    assert group.is_polling(30.0) and not group.is_polling(10.0)
+    # A quorum was lost while the group was being balanced: no poll returns before it is.
+    consumer._client.failed_at = now - 5.0
+    assert group.is_polling(10.0)
+    consumer._client.failed_at = now - 15.0
+    assert not group.is_polling(10.0)
