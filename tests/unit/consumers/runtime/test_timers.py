@@ -46,7 +46,7 @@ def test_only_the_timers_that_a_saga_keeps_fire() -> None:
     timers.keep("o-1", {"a": 1.0, "b": 2.0})
     timers.set(3.0, TWO)
     timers.keep("o-1", {"b": 2.0, "c": 4.0})
-    assert (len(timers), timers.next_due()) == (3, 2.0)
+    assert ("o-1" in timers, len(timers), timers.next_due()) == (True, 3, 2.0)
     assert list(timers.fired(9.0)) == [("o-1", "b"), TWO, ("o-1", "c")]
     timers.keep("o-1", {"a": 1.0})
     timers.keep("o-1", {})
@@ -66,6 +66,7 @@ def test_timers_of_what_has_ended_do_not_pile_up_and_those_of_what_has_not_are_k
     timers.set(8_000.0, TWO)
     timers.set(9_000.0, ONE)
     timers.set(5_000.0, ONE)
+    assert timers.held == 3
     for number in range(10 * THINNED_FROM):
         timers.set(6_000.0, (f"gone-{number}", "a"))
         timers.keep(f"gone-{number}", {})
