@@ -10,7 +10,7 @@ from producers.errors import DependencyDown
 from producers.headers import read
 from producers.records import Record
 from schemas.engine import ItemResumed
-from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench, causation_in, type_in
+from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench, causation_in, opened_desk, type_in
 from tests.unit.consumers.runtime.other_flows import Weighed, flow_with
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
@@ -21,6 +21,7 @@ from tests.unit.consumers.runtime.small_saga import (
     CardCharged,
     LabelPrinted,
     LabelTorn,
+    OrderCancelled,
     OrderCleared,
     OrderExpired,
     OrderOpened,
@@ -466,3 +467,38 @@ def test_a_compensation_that_this_build_cannot_call_is_stuck() -> None:
     store.ends(undo, Unfit("the event is missing"))
     assert store.item(undo).state == "stuck"
     assert store.commit() == ["order.compensation.stuck"]
+
+
+def test_a_command_that_this_build_cannot_call_is_refused_once() -> None:
+    desk = opened_desk()
+    for _ in range(2):
+        desk.hears(CancelOrder(saga_id=SAGA), "cancel")
+        for step in desk.starts():
+            desk.ends(step, Unfit("the opening is missing"))
+    assert desk.commit() == ["order.command.refused"]
+    assert desk.bodies("order.command.refused")[0]["reason"] == "flow changed: the opening is missing"
+
+
+def test_a_saga_that_never_began_counts_as_ended_when_its_last_command_was_answered() -> None:
+    desk = Bench(DESK)
+    desk.hears(PlaceOrder(saga_id=SAGA, item="tulip"), "place")
+    assert desk.starts() == ["place_order"]
+    desk.now += 5
+    desk.breaks("place_order", permanent=True)
+    assert desk.journal.ended_at() == BEGIN + 5
+
+
+def test_a_command_before_a_deadline_beats_it_on_a_later_attempt_too() -> None:
+    desk = opened_desk()
+    desk.now = BEGIN + 59.9
+    desk.hears(CancelOrder(saga_id=SAGA), "cancel")
+    assert desk.starts() == ["cancel_order"]
+    desk.breaks("cancel_order")
+    # Its next attempt is due later than the deadline.
+    desk.now = BEGIN + 60
+    assert (desk.item("cancel_order").due or 0.0) > desk.now
+    assert desk.starts() == []
+    desk.now += 3_600
+    assert desk.starts() == ["cancel_order"]
+    desk.says("cancel_order", OrderCancelled(saga_id=SAGA))
+    assert desk.hears_itself()[0] == "order.cancelled"
