@@ -124,7 +124,6 @@ class Ledger(Memory):
             self._unread.load(key.removeprefix(ASIDE_PREFIX), value)
 
     def load(self, key: str, value: bytes | None) -> None:
-        self._to_carry.pop(key, None)
         try:
             journal = self._kept.load(key, value)
         except JournalUnreadable as error:
@@ -225,7 +224,10 @@ class Ledger(Memory):
         fact = fact_of(heard, heard.body, record.at)
         journal = self._journal_for(heard, now)
         if journal is None:
-            return self._carrier.is_of_flow(heard.saga_id, fact) and self._set_aside(record, heard, fact, None, now)
+            is_of_flow = self._carrier.is_of_flow(heard.saga_id, fact)
+            if is_of_flow:
+                self._set_aside(record, heard, fact, None, now)
+            return is_of_flow
         if not self._carrier.concerns(journal, fact):
             return False
         size_bytes = bytes_once(fact)
@@ -243,8 +245,8 @@ class Ledger(Memory):
             self._follow(journal, said, now)
         return attempt.error is None
 
-    def _set_aside(self, record: Record, heard: Heard, fact: Fact, message: Message | None, now: float) -> bool:
-        """Keep the event of a saga whose state record this build cannot read; returns True."""
+    def _set_aside(self, record: Record, heard: Heard, fact: Fact, message: Message | None, now: float) -> None:
+        """Keep the event of a saga whose state record this build cannot read."""
         empty = journal_for(heard)
         said, full = self._unread.park(empty, fact, message)
         if full:
@@ -253,7 +255,6 @@ class Ledger(Memory):
         if empty.closed_at is not None:
             # An operator has given the record up.
             self._kept.touch(empty)
-        return True
 
     def _say_aside(self, empty: Journal, said: Iterable[Utterance], now: float) -> None:
         """Tell of a saga without touching its state record, which stays as it is."""
@@ -387,9 +388,15 @@ class Ledger(Memory):
             self._carry(journal, now)
         return journal
 
-    def _item(self, mark: Mark) -> Item | None:
+    def _at(self, mark: Mark) -> tuple[Journal, Item] | None:
         journal = self._kept.find(mark[0])
-        return journal.items.get(mark[1]) if journal else None
+        if journal is None or mark[1] not in journal.items:
+            return None
+        return journal, journal.items[mark[1]]
+
+    def _item(self, mark: Mark) -> Item | None:
+        found = self._at(mark)
+        return None if found is None else found[1]
 
     def fire(self, now: float) -> None:
         self._kept.forget(now - CLOSED_RETENTION_SECONDS)
@@ -468,9 +475,9 @@ class Ledger(Memory):
 
     def _tell(self, mark: Mark, down: Blocked, now: float) -> None:
         """Say what the item waits for; it has its turn all the same, once the dependency is there again."""
-        journal = self._kept.find(mark[0])
-        item = journal.items.get(mark[1]) if journal else None
-        if journal is not None and item is not None:
+        found = self._at(mark)
+        if found is not None:
+            journal, item = found
             with self._attempt("tell", journal):
                 self._say(journal, delayed_by(journal, self.view, item, down, now), now)
 
@@ -554,7 +561,7 @@ class Ledger(Memory):
             self._follow(journal, [compensation_stuck(journal, self.view, item, cause)], now)
 
     def _condemnation(self, journal: Journal, item: Item) -> Broke | None:
-        cause = self._condemned.pop((journal.saga_id, item.id), None) if self._condemned else None
+        cause = self._condemned.pop((journal.saga_id, item.id), None)
         return None if cause is None else Broke(ENGINE_FAULT, cause, permanent=True)
 
     def _judge_step(self, journal: Journal, item: Item, outcome: Outcome, now: float) -> None:
@@ -616,9 +623,9 @@ class Ledger(Memory):
         return marks
 
     def release(self, mark: Mark) -> None:
-        journal = self._kept.find(mark[0])
-        item = journal.items.get(mark[1]) if journal else None
-        if journal is not None and item is not None:
+        found = self._at(mark)
+        if found is not None:
+            journal, item = found
             item.on_trial = item.suspect = item.is_alone = False
             self._kept.touch(journal)
 

@@ -136,6 +136,20 @@ def test_a_deadline_waits_for_the_commands_before_it() -> None:
     assert [work.item.step for work in desk.ledger.startable(desk.now, 10)] == ["expire_order"]
 
 
+def test_an_item_whose_turn_comes_after_the_clock_has_gone_back_starts_when_it_is_due() -> None:
+    store = Bench(STORE)
+    store.opens()
+    store.starts()
+    store.breaks("reserve_stock")
+    store.now += 1
+    store.ledger.fire(store.now)
+    assert store.ledger.startable(store.now, 0) == []
+    store.now -= 0.9
+    assert store.starts() == []
+    store.now += 0.9
+    assert store.starts() == ["reserve_stock"]
+
+
 def test_a_command_that_is_tried_again_waits_for_no_command_behind_it() -> None:
     desk = opened_desk()
     desk.hears(CancelOrder(saga_id=SAGA), "cancel")

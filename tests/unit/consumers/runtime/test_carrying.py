@@ -47,7 +47,14 @@ class PaintedOrderOpened(order.OrderOpened, type="order.opened"):
 
 LEG_ADDED = step("clear_order", legs=((LABEL,), (CARD, NO_CARD), (STOCK,)))
 LEGS_SWAPPED = step("clear_order", legs=((CARD, NO_CARD), (LABEL,)))
+
+
+class PaintedLabelPrinted(order.LabelPrinted, type="order.label.printed"):
+    colour: str
+
+
 PAINTED = with_type(PaintedOrderOpened)
+PAINTED_LABEL = with_type(PaintedLabelPrinted)
 
 
 def desk_joining() -> Bench:
@@ -159,6 +166,13 @@ def test_an_event_that_arrives_before_its_saga_was_looked_at_is_parked() -> None
     assert held.journal.hold is not None and [fact.id for fact in held.journal.hold.parked] == ["card"]
 
 
+def test_a_saga_of_another_flow_is_looked_at_without_delay() -> None:
+    held = desk_joining().reopened(graph=LEG_ADDED)
+    assert held.ledger.next_due() == 0.0
+    held.starts()
+    assert held.ledger.next_due() != 0.0
+
+
 def test_a_held_saga_is_told_of_once_by_each_build_that_holds_it() -> None:
     held = desk_joining().reopened(graph=LEG_ADDED)
     held.starts()
@@ -242,6 +256,28 @@ def test_so_much_is_parked_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     held.commit()
     assert held.journal.hold is not None and len(held.journal.hold.parked) == 3
     assert ["3 events wait for it already" in letter["reason"] for letter in held.dead_letters()] == [True, True]
+    # Neither is one that this build cannot read.
+    later = held.reopened(graph=replace(LEG_ADDED, schema=PAINTED_LABEL.schema))
+    later.starts()
+    says(later, order.LabelPrinted(saga_id=SAGA), STORE)
+    later.commit()
+    assert later.journal.hold is not None and len(later.journal.hold.parked) == 3
+    assert ["3 events wait for it already" in letter["reason"] for letter in later.dead_letters()] == [True]
+
+
+def test_what_a_missing_step_may_have_done_is_undone_though_its_saga_had_failed_before_the_deploy() -> None:
+    store = store_at_work()
+    store.expires()
+    store.commit()
+    held = store.reopened("crashed", graph=without("reserve_stock"))
+    held.hears_settled(DESK, TILL)
+    held.now += 60
+    while started := held.starts():
+        for name in started:
+            held.says(name, None)
+    assert held.commit() == ["order.compensation.stuck"]
+    (stuck,) = held.bodies("order.compensation.stuck")
+    assert stuck["cause"].startswith("flow changed: no compensation of reserve_stock is deployed")
 
 
 # Events that this build cannot read.

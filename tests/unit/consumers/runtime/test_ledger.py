@@ -1,5 +1,6 @@
 """The door's commands and their answers."""
 
+import msgspec
 import pytest
 
 from consumers.runtime.finishing import Waits
@@ -10,8 +11,12 @@ from tests.unit.consumers.runtime.other_flows import ClerkAssigned, OrderPaused,
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
     STORE,
+    TILL,
     CancelOrder,
+    CardNotWanted,
+    LabelPrinted,
     OrderCancelled,
+    OrderCleared,
     OrderCompleted,
     OrderOpened,
     PlaceOrder,
@@ -174,3 +179,26 @@ def test_a_held_command_that_is_resumed_does_not_block_the_door() -> None:
     desk.starts()
     assert "order.item.resumed" in desk.hears_itself()
     assert desk.starts() == ["pause_order"]
+
+
+def test_the_door_hears_its_own_last_word_after_the_end_too_and_nothing_else() -> None:
+    desk = opened_desk()
+    desk.hears(LabelPrinted(saga_id=SAGA), "label", STORE)
+    desk.hears(CardNotWanted(saga_id=SAGA), "card", TILL)
+    desk.starts()
+    desk.says("clear_order", OrderCleared(saga_id=SAGA))
+    desk.hears(OrderCompleted(saga_id=SAGA), "completed", TILL)
+    assert desk.journal.ended_at() is None
+    desk.hears_itself()
+    assert desk.journal.ended_at() is not None
+    marker = msgspec.msgpack.encode(desk.journal)
+    desk.hears(LabelPrinted(saga_id=SAGA), "another label", STORE)
+    assert msgspec.msgpack.encode(desk.journal) == marker
+
+
+def test_no_message_is_kept_decoded_longer_than_a_transaction() -> None:
+    store = Bench(STORE)
+    store.opens()
+    assert store.ledger._decoded
+    store.commit()
+    assert not store.ledger._decoded

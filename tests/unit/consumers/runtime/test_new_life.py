@@ -79,6 +79,7 @@ def test_a_suspect_that_was_released_is_not_counted_at_the_next_crash() -> None:
         (mark,) = store.ledger.try_suspects(all_of_them=False, in_turn=True)
         (step,) = store.starts(tried=False)
         assert (store.running[step].item.attempt, store.running[step].item.deaths) == (1, 0)
+        store.commit()
         store.ledger.release(mark)
         assert not store.ledger.is_suspect(mark)
         store.commit()
@@ -93,6 +94,9 @@ def test_a_suspect_that_has_ended_is_no_suspect() -> None:
     store.starts(tried=False)
     (mark,) = store.ledger.try_suspects(all_of_them=False, in_turn=True)
     (step,) = store.starts(tried=False)
+    assert store.ledger.is_suspect(mark)
+    # It runs, though no other item of its step may start now.
+    store.ledger.pause({step: "it fails"}, {})
     assert store.ledger.is_suspect(mark)
     store.breaks(step)
     assert not store.ledger.is_suspect(mark)

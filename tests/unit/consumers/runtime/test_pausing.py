@@ -102,13 +102,15 @@ def resume(bench: Bench, step: str = "reserve_stock", participant: str = STORE) 
     bench.hears(StepResumed(saga_id="failing-9", participant=participant, step=step), "resumed", DESK)
 
 
-def test_a_step_that_fails_for_ten_sagas_is_paused_and_says_why() -> None:
+def test_a_step_that_fails_for_ten_sagas_is_paused_and_says_why(caplog: pytest.LogCaptureFixture) -> None:
     store = failing_store(10)
     store.commit()
     (told,) = store.bodies(PAUSED)
     assert (told["saga_id"], told["participant"], told["step"]) == ("failing-9", STORE, "reserve_stock")
     assert told["cause"] == "10 of its last 10 sagas failed here, the last one with ConnectionError: no answer"
     assert store.ledger.paused() == {"reserve_stock": told["cause"]}
+    (logged,) = [one.__dict__ for one in caplog.records if one.message == "ledger.step_paused"]
+    assert (logged["step"], logged["saga_id"], logged["cause"]) == ("reserve_stock", "failing-9", told["cause"])
 
 
 def test_an_attempt_that_is_tried_again_is_no_failure_of_its_saga() -> None:

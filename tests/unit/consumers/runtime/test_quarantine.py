@@ -140,6 +140,25 @@ def test_an_event_that_still_cannot_be_applied_when_it_is_retried_is_told_of_aga
     assert len({one.headers for one in till.said if one.topic == "order.events"}) == 2
 
 
+@pytest.mark.parametrize(("name", "participant"), [("event_in", STORE), ("command_in", DESK)])
+def test_a_record_that_cannot_be_decoded_for_a_mistake_of_ours_is_a_dead_letter(
+    name: str, participant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("before there is a journal")
+
+    monkeypatch.setattr(ledgers, name, fails)
+    bench = Counting(participant)
+    if name == "event_in":
+        bench.opens()
+    else:
+        bench.hears(PlaceOrder(saga_id=SAGA, item="tulip"), "place")
+    bench.commit()
+    (letter,) = bench.dead_letters()
+    assert f"{participant} could not hear it: KeyError" in letter["reason"]
+    assert bench.faults == {"decode": 1}
+
+
 def test_a_failing_end_gives_up_what_could_not_be_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     Broken(monkeypatch)
     till = Counting("order.till")
@@ -246,6 +265,12 @@ def test_an_item_whose_failure_cannot_be_applied_either_stands_stuck(monkeypatch
     # So it can be retried.
     assert store.commit() == ["order.compensation.stuck"]
     assert [letter["error"] for letter in store.dead_letters()] == ["EngineFault"]
+
+    # It is stored, though nothing can be told of it.
+    monkeypatch.setattr(ledgers, "compensation_stuck", finish)
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    assert (store.commit(), len(store.dead_letters())) == ([], 2)
+    assert store.reopened().item("print_label").state == "stuck"
 
 
 def test_an_item_that_cannot_be_started_fails_and_the_others_start(monkeypatch: pytest.MonkeyPatch) -> None:

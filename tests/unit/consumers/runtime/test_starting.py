@@ -250,3 +250,17 @@ def test_a_command_that_opens_nothing_waits_for_its_barrier() -> None:
     desk.hears(CANCEL, "cancel")
     assert starts_without_asking(desk) == []
     assert desk.ledger.unmarked() == [(SAGA, "cancel_order/cancel")]
+
+
+def test_only_a_command_that_is_ready_asks_where_the_inputs_end() -> None:
+    store = Bench(STORE)
+    store.opens()
+    assert store.ledger.unmarked() == []
+    desk = desk_with_a_deadline()
+    desk.hears(CANCEL, "cancel")
+    marks = desk.ledger.unmarked()
+    assert [saga_id for saga_id, _ in marks] == [SAGA]
+    desk.ledger.mark(marks, dict(desk.offsets))
+    assert desk.starts() == ["cancel_order"]
+    desk.breaks("cancel_order")
+    assert desk.ledger.unmarked() == []

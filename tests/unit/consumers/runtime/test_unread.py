@@ -6,12 +6,15 @@ from random import Random
 import msgspec
 import pytest
 
-from consumers.runtime.journal import JOURNAL_VERSION_MAX, JournalUnreadable, decoded
+from consumers.runtime.carrying import Carrier
+from consumers.runtime.journal import JOURNAL_VERSION_MAX, Fact, Journal, JournalUnreadable, decoded
 from consumers.runtime.unread import ASIDE_PREFIX
+from consumers.runtime.utterances import Utterance
 from schemas.engine import ItemResumed, ItemSkipped
 from tests.unit.consumers.runtime import small_saga as order
 from tests.unit.consumers.runtime.bench import SAGA, Bench, opened_desk
 from tests.unit.consumers.runtime.small_saga import DESK, ORDER, STORE, TILL
+from tests.unit.consumers.runtime.test_carrying import PAINTED_LABEL, says
 
 HELD, RESUMED, REFUSED = "order.step.failed", "order.item.resumed", "order.command.refused"
 GARBAGE = b"\xc1 garbage"
@@ -131,6 +134,40 @@ def test_what_an_outsider_writes_about_an_unread_saga_is_not_kept() -> None:
     held.hears_raw("order.unheard.of", b"{}", topic="order.events")
     held.commit()
     assert [key for key in held.others if key.startswith(ASIDE_PREFIX)] == []
+
+
+def test_the_door_keeps_an_unreadable_event_of_an_unread_saga_and_sends_an_outsiders_to_the_dead_letters() -> None:
+    desk = opened_desk()
+    desk.commit()
+    desk.state[SAGA] = GARBAGE
+    held = desk.reopened(graph=PAINTED_LABEL)
+    says(held, order.LabelPrinted(saga_id=SAGA), STORE)
+    held.commit()
+    (kept,) = (value for key, value in held.others.items() if key.startswith(ASIDE_PREFIX))
+    assert held.dead_letters() == []
+    held.hears_raw("order.label.printed", b"no json", topic="order.events")
+    held.commit()
+    assert len(held.dead_letters()) == 1
+    assert held.others[f"{ASIDE_PREFIX}{SAGA}"] == kept
+
+
+def test_an_event_that_was_kept_and_cannot_be_applied_holds_its_saga(monkeypatch: pytest.MonkeyPatch) -> None:
+    till = till_charging()
+    record = till.state[SAGA]
+    held = with_record(till, newer(till))
+    held.hears(order.StockReserved(saga_id=SAGA), "stock", STORE)
+    held.starts()
+    held.commit()
+
+    def fails(self: Carrier, journal: Journal, fact: Fact) -> list[Utterance]:
+        raise KeyError("a mistake of ours")
+
+    monkeypatch.setattr(Carrier, "apply", fails)
+    back = with_record(held, record)
+    assert back.starts() == []
+    assert [(item.step, item.state) for item in back.items] == [("quarantine", "stuck")]
+    assert back.commit() == [RESUMED, "order.compensation.stuck"]
+    assert "a mistake of ours" in back.bodies("order.compensation.stuck")[0]["cause"]
 
 
 def test_a_flow_is_kept_as_long_as_a_record_that_may_name_it_is_unread() -> None:
