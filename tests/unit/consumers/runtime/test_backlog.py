@@ -150,6 +150,32 @@ def test_an_item_whose_turn_comes_after_the_clock_has_gone_back_starts_when_it_i
     assert store.starts() == ["reserve_stock"]
 
 
+def test_an_item_that_is_due_while_its_step_is_busy_wakes_no_lane() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.hears(StockReserved(saga_id=SAGA), "first", STORE)
+    assert till.starts() == ["charge_card"]
+    till.breaks("charge_card")
+    till.hears(StockReserved(saga_id=SAGA), "second", STORE)
+    assert till.starts() == ["charge_card"]
+    due = till.ledger.next_due()
+    assert due is not None and due > till.now
+    till.now = due
+    assert till.starts() == []
+    assert till.ledger.next_due() is None
+
+
+def test_an_item_that_is_dropped_leaves_no_timer() -> None:
+    store = Bench(STORE)
+    store.opens()
+    store.starts()
+    store.breaks("reserve_stock")
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    assert store.ledger.next_due() is not None
+    store.expires()
+    assert store.ledger.next_due() is None
+
+
 def test_a_command_that_is_tried_again_waits_for_no_command_behind_it() -> None:
     desk = opened_desk()
     desk.hears(CancelOrder(saga_id=SAGA), "cancel")

@@ -113,6 +113,17 @@ def test_a_step_that_fails_for_ten_sagas_is_paused_and_says_why(caplog: pytest.L
     assert (logged["step"], logged["saga_id"], logged["cause"]) == ("reserve_stock", "failing-9", told["cause"])
 
 
+def test_how_the_items_of_a_step_have_ended_is_handed_to_the_next_life() -> None:
+    store = failing_store(9)
+    store.commit()
+    later = store.reopened()
+    later.ledger.pause(store.ledger.paused(), store.ledger.ends_of_steps())
+    open_saga(later, "failing-9")
+    later.starts()
+    later.breaks("reserve_stock", permanent=True)
+    assert later.ledger.paused().keys() == {"reserve_stock"}
+
+
 def test_an_attempt_that_is_tried_again_is_no_failure_of_its_saga() -> None:
     assert failing_store(15, permanent=False).ledger.paused() == {}
 

@@ -9,6 +9,7 @@ import pytest
 
 from consumers.runtime import finishing, judging, speaking
 from consumers.runtime import ledger as ledgers
+from consumers.runtime.carrying import Carrier
 from consumers.runtime.finishing import Broke, Outcome, Spoke
 from consumers.runtime.graph import Step, Undo
 from consumers.runtime.hearing import hear
@@ -36,6 +37,7 @@ from tests.unit.consumers.runtime.small_saga import (
     PlaceOrder,
     StockReserved,
 )
+from tests.unit.consumers.runtime.test_carrying import PAINTED_LABEL, says
 from tests.unit.consumers.tracker.log import RESERVED, Log
 
 
@@ -157,6 +159,18 @@ def test_a_record_that_cannot_be_decoded_for_a_mistake_of_ours_is_a_dead_letter(
     (letter,) = bench.dead_letters()
     assert f"{participant} could not hear it: KeyError" in letter["reason"]
     assert bench.faults == {"decode": 1}
+
+
+def test_an_unreadable_event_that_cannot_even_be_parked_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Carrier, journal: Journal, fact: Fact, reason: str) -> list[Utterance]:
+        raise KeyError("half way")
+
+    monkeypatch.setattr(Carrier, "park", fails)
+    desk = opened_desk().reopened(graph=PAINTED_LABEL)
+    says(desk, LabelPrinted(saga_id=SAGA), STORE)
+    desk.commit()
+    (letter,) = desk.dead_letters()
+    assert "order.label.printed" in letter["reason"]
 
 
 def test_a_failing_end_gives_up_what_could_not_be_applied(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,8 +58,12 @@ def test_a_record_that_cannot_be_read_says_why(record: bytes, words: str) -> Non
         decoded(record)
 
 
-def test_an_unread_record_holds_its_saga_and_no_other_and_is_written_by_nothing() -> None:
+def test_an_unread_record_holds_its_saga_and_no_other_and_is_written_by_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     held = with_record(till_charging(), GARBAGE)
+    (logged,) = [one.__dict__ for one in caplog.records if one.message == "ledger.journal_unread"]
+    assert (logged["participant"], logged["saga_id"]) == (TILL, SAGA)
     assert (held.starts(), held.commit()) == ([], [HELD])
     (told,) = held.bodies(HELD)
     assert (told["participant"], told["step"], told["item"], told["policy"]) == (TILL, "flow", f"flow/{TILL}", "hold")
