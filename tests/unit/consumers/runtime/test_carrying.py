@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from pydantic import AliasChoices, Field
 
+from consumers.runtime import ledger as ledgers
 from consumers.runtime.finishing import Broke, Waits
 from consumers.runtime.flow_changes import Change, Comparison
 from consumers.runtime.flow_record import FLOW_PREFIX
@@ -171,6 +172,21 @@ def test_a_saga_of_another_flow_is_looked_at_without_delay() -> None:
     assert held.ledger.next_due() == 0.0
     held.starts()
     assert held.ledger.next_due() != 0.0
+
+
+def test_nothing_of_a_saga_of_another_flow_starts_before_it_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = store_at_work()
+    store.breaks("print_label")
+    store.says("reserve_stock", order.StockReserved(saga_id=SAGA))
+    store.commit()
+    held = store.reopened(graph=without("print_label"))
+    # As where many sagas are to be looked at, and this one's turn has not come.
+    monkeypatch.setattr(ledgers, "CARRIED_AT_ONCE", 0)
+    held.now += 60
+    held.hears(order.OrderOpened(saga_id="o-2", participants=ORDER.participants), "opening 2", DESK)
+    assert held.starts() == ["reserve_stock"]
+    assert held.item("print_label").state == "held"
+    assert held.running["reserve_stock"].journal.saga_id == "o-2"
 
 
 def test_a_held_saga_is_told_of_once_by_each_build_that_holds_it() -> None:

@@ -173,6 +173,46 @@ def test_an_unreadable_event_that_cannot_even_be_parked_is_a_dead_letter(monkeyp
     assert "order.label.printed" in letter["reason"]
 
 
+def test_a_command_that_cannot_be_applied_is_a_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> str:
+        raise KeyError("half way")
+
+    desk = Counting(DESK)
+    desk.opens()
+    monkeypatch.setattr(ledgers, "full_of_commands", fails)
+    desk.hears(CancelOrder(saga_id=SAGA), "cancel")
+    desk.commit()
+    (letter,) = desk.dead_letters()
+    assert f"{DESK} could not hear it: KeyError" in letter["reason"]
+    assert (desk.open_items, desk.faults) == (["expire_order"], {"hear": 1})
+
+
+def test_a_saga_whose_items_cannot_be_chosen_is_counted_and_the_others_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def startable(journal: Journal, view: View, now: float, passed: frozenset[str] | set[str]) -> list[Item]:
+        if journal.saga_id == SAGA:
+            raise KeyError("half way")
+        return finishing.startable(journal, view, now, passed)
+
+    monkeypatch.setattr(ledgers, "startable", startable)
+    store = Counting(STORE)
+    store.opens()
+    store.hears(OrderOpened(saga_id="o-2", participants=EVERYBODY), "opening 2", DESK)
+    assert store.starts() == ["reserve_stock", "print_label"]
+    assert {work.journal.saga_id for work in store.running.values()} == {"o-2"}
+    assert store.faults == {"choose": 1}
+
+
+def test_an_item_that_was_condemned_fails_without_being_called() -> None:
+    store = Counting(STORE)
+    store.opens()
+    (item,) = [item for item in store.items if item.step == "print_label"]
+    store.ledger.condemn((SAGA, item.id), "no transaction with it is committed")
+    assert store.starts() == ["reserve_stock"]
+    assert store.commit() == ["order.step.failed"]
+    (letter,) = store.dead_letters()
+    assert (letter["error"], letter["step"]) == ("EngineFault", "print_label")
+
+
 def test_a_failing_end_gives_up_what_could_not_be_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     Broken(monkeypatch)
     till = Counting("order.till")
