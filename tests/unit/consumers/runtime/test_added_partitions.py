@@ -51,23 +51,28 @@ def door() -> Ledger:
     return Ledger(view_of(ORDER, DESK), 1, LANES, "acme")
 
 
-def record(topic: str, wire_type: str, headers: Headers = (), key: bytes | None = SAGA.encode()) -> Record:
-    """A record in partition 5, which was added."""
+def record(
+    topic: str, wire_type: str, headers: Headers = (), key: bytes | None = SAGA.encode(), partition: int = 5
+) -> Record:
+    """A record in a partition that was added."""
     body = json.dumps({"saga_id": SAGA, "a_field": "as it was written"}).encode()
-    return Record(topic, 5, 17, time.time(), key, body, headers or (("ce_type", wire_type.encode()),))
+    return Record(topic, partition, 17, time.time(), key, body, headers or (("ce_type", wire_type.encode()),))
 
 
+@pytest.mark.parametrize("partition", [LANES, LANES + 1])
 @pytest.mark.parametrize("topic", [COMMANDS, EVENTS])
-def test_what_another_client_puts_into_an_added_partition_goes_to_the_partition_of_its_key(topic: str) -> None:
+def test_what_another_client_puts_into_an_added_partition_goes_to_the_partition_of_its_key(
+    topic: str, partition: int
+) -> None:
     wire_type = "order.cancel" if topic == COMMANDS else "order.opened"
-    ledger, put = door(), record(topic, wire_type)
+    ledger, put = door(), record(topic, wire_type, partition=partition)
     ledger.hear(put, 1.0)
     (sent,) = ledger.take().said
     assert (sent.topic, sent.partition, sent.key, sent.value) == (topic, 2, put.key, put.value)
     headers = dict(sent.headers)
     # It is known by the place where it stood first.
-    assert (headers["ce_type"], headers["ce_id"]) == (wire_type.encode(), f"{topic}/5/17".encode())
-    assert headers["ce_forwardedfrom"] == f"{topic}/5".encode()
+    assert (headers["ce_type"], headers["ce_id"]) == (wire_type.encode(), f"{topic}/{partition}/17".encode())
+    assert headers["ce_forwardedfrom"] == f"{topic}/{partition}".encode()
 
 
 def test_an_event_keeps_all_its_headers() -> None:

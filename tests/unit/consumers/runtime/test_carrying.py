@@ -12,6 +12,7 @@ from consumers.runtime.flow_changes import Change, Comparison
 from consumers.runtime.flow_record import FLOW_PREFIX
 from consumers.runtime.graph import Graph
 from consumers.runtime.journal import Journal
+from consumers.runtime.limits import JOURNAL_BYTES_MAX
 from producers.headers import headers_for
 from producers.identity import fact_id
 from schemas.engine import EngineCommand, ItemResumed, ItemSkipped, RetryItem, SkipItem, StepFailed
@@ -187,6 +188,10 @@ def test_nothing_of_a_saga_of_another_flow_starts_before_it_was_looked_at(monkey
     assert held.starts() == ["reserve_stock"]
     assert held.item("print_label").state == "held"
     assert held.running["reserve_stock"].journal.saga_id == "o-2"
+    desk = desk_joining().reopened(graph=LEG_ADDED)
+    desk.now += 3_600
+    assert desk.starts() == []
+    assert desk.journal.hold is not None
 
 
 def test_a_held_saga_is_told_of_once_by_each_build_that_holds_it() -> None:
@@ -279,6 +284,20 @@ def test_so_much_is_parked_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     later.commit()
     assert later.journal.hold is not None and len(later.journal.hold.parked) == 3
     assert ["3 events wait for it already" in letter["reason"] for letter in later.dead_letters()] == [True]
+
+
+class NotedLabelPrinted(order.LabelPrinted, type="order.label.printed"):
+    note: str
+
+
+def test_what_is_parked_is_bounded_by_its_size() -> None:
+    held = desk_joining().reopened(graph=PAINTED_LABEL)
+    note = "x" * (JOURNAL_BYTES_MAX // 10)
+    for number in range(12):
+        says(held, NotedLabelPrinted(saga_id=SAGA, note=note), STORE, f"cause {number}")
+    held.commit()
+    assert held.journal.hold is not None and len(held.journal.hold.parked) == 9
+    assert ["bytes of state already" in letter["reason"] for letter in held.dead_letters()] == [True] * 3
 
 
 def test_what_a_missing_step_may_have_done_is_undone_though_its_saga_had_failed_before_the_deploy() -> None:

@@ -86,9 +86,9 @@ def open_saga(bench: Bench, saga: str) -> None:
     bench.hears(OrderOpened(saga_id=saga, participants=EVERYBODY), f"opening {saga}", DESK)
 
 
-def failing_store(failures: int, permanent: bool = True) -> Bench:
+def failing_store(failures: int, permanent: bool = True, store: Bench | None = None) -> Bench:
     """A store whose `reserve_stock` has failed for so many sagas; their failing ends are not heard yet."""
-    store = Bench(STORE)
+    store = store or Bench(STORE)
     for number in range(failures):
         open_saga(store, f"failing-{number}")
         store.starts()
@@ -111,6 +111,16 @@ def test_a_step_that_fails_for_ten_sagas_is_paused_and_says_why(caplog: pytest.L
     assert store.ledger.paused() == {"reserve_stock": told["cause"]}
     (logged,) = [one.__dict__ for one in caplog.records if one.message == "ledger.step_paused"]
     assert (logged["step"], logged["saga_id"], logged["cause"]) == ("reserve_stock", "failing-9", told["cause"])
+
+
+def test_a_step_that_succeeds_for_most_sagas_is_not_paused() -> None:
+    store = Bench(STORE)
+    for number in range(11):
+        open_saga(store, f"well-{number}")
+        store.starts()
+        store.says("print_label", LabelPrinted(saga_id=f"well-{number}"))
+        store.says("reserve_stock", StockReserved(saga_id=f"well-{number}"))
+    assert failing_store(10, store=store).ledger.paused() == {}
 
 
 def test_how_the_items_of_a_step_have_ended_is_handed_to_the_next_life() -> None:
