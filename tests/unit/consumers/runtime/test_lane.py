@@ -46,6 +46,13 @@ async def endless(work: Work) -> Outcome:
     return Spoke(None)
 
 
+async def test_what_is_said_is_committed_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "HEARD_COMMIT_SECONDS", 3_600.0)
+    async with Line(STORE, prompt) as line:
+        line.hears(*opening())
+        await until(lambda: sorted(line.wire.types) == ["order.label.printed", "order.stock.reserved"])
+
+
 async def test_a_door_that_is_full_fetches_no_more_commands_but_all_events_until_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -202,3 +202,19 @@ def test_no_message_is_kept_decoded_longer_than_a_transaction() -> None:
     assert store.ledger._decoded
     store.commit()
     assert not store.ledger._decoded
+
+
+def test_a_ledger_says_whether_there_is_anything_to_commit() -> None:
+    store = Bench(STORE)
+
+    def is_to_commit() -> tuple[bool, bool]:
+        return store.ledger.has_news(), store.ledger.is_touched()
+
+    assert is_to_commit() == (False, False)
+    store.opens()
+    assert is_to_commit() == (False, True)
+    store.starts()
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    assert is_to_commit() == (True, True)
+    store.commit()
+    assert is_to_commit() == (False, False)

@@ -1,6 +1,9 @@
 """What another life of a lane finds: timers, commands not yet judged, and who may have killed its worker."""
 
+import pytest
+
 from consumers.runtime.finishing import Blocked, Spoke
+from consumers.runtime.former_life import Ending
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench, opened_desk
 from tests.unit.consumers.runtime.small_saga import (
     DESK,
@@ -134,6 +137,13 @@ def test_what_stands_in_the_backlog_of_a_life_that_died_is_suspect() -> None:
     store.hears(OrderOpened(saga_id=SAGA, participants=EVERYBODY), "opening", ending="crashed")
     assert store.starts(tried=False) == []
     assert store.starts() == ["reserve_stock", "print_label"]
+
+
+@pytest.mark.parametrize(("ending", "is_suspect"), [("crashed", True), ("lost", False), ("clean", False)])
+def test_only_a_life_that_died_makes_a_command_of_its_backlog_a_suspect(ending: Ending, is_suspect: bool) -> None:
+    desk = opened_desk()
+    desk.hears(CancelOrder(saga_id=SAGA), "cancel", ending=ending)
+    assert desk.item("cancel_order").suspect is is_suspect
 
 
 def test_a_suspect_that_has_ended_is_none_any_more_in_the_next_life() -> None:

@@ -11,6 +11,7 @@ from consumers.runtime.backlog import TOLD_AT_ONCE
 from consumers.runtime.breakers import FAILURES_IN_A_ROW, OPEN_SECONDS, Breaker
 from consumers.runtime.bulkheads import Bulkheads
 from consumers.runtime.graph import Step, Undo
+from consumers.runtime.journal import decoded
 from consumers.runtime.memory import PLACES_MAX, Work
 from producers.settings import Bulkhead
 from schemas.engine import Settled
@@ -168,6 +169,21 @@ def test_each_saga_is_told_once_what_it_waits_for_and_nothing_of_its_budget_is_s
         assert journal is not None
         (item,) = (item for item in journal.items.values() if item.step == "reserve_stock")
         assert (item.state, item.attempt, item.budget, item.unknown_until) == ("delayed", 1, 3, 0.0)
+
+
+def test_what_a_suspect_was_told_without_a_call_is_stored_with_it(stock: Stock) -> None:
+    stock.opens_breaker()
+    opened = OrderOpened(saga_id="o-1", participants=EVERYBODY)
+    stock.bench.hears(opened, "opening", DESK, ending="crashed")
+    stock.bench.commit()
+    stock.bench.ledger.try_suspects(all_of_them=True, in_turn=False)
+    for _ in range(2):
+        stock.starts()
+    assert [one["step"] for one in stock.bench.bodies(DELAYED)] == [] and stock.refused == {}
+    stock.bench.commit()
+    assert [one["step"] for one in stock.bench.bodies(DELAYED)] == ["reserve_stock"]
+    (item,) = (item for item in decoded(stock.bench.state["o-1"]).items.values() if item.step == "reserve_stock")
+    assert item.cause == "Shelves (ConnectionError: refused) is down; its breaker is open"
 
 
 def test_what_was_told_in_a_former_life_is_not_told_again(stock: Stock) -> None:
