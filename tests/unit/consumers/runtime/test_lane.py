@@ -1,6 +1,7 @@
 """A lane: what it holds is bounded, what runs may end when it stops, and an error of its own opens it anew."""
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -46,9 +47,14 @@ async def endless(work: Work) -> Outcome:
     return Spoke(None)
 
 
-async def test_what_is_said_is_committed_without_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_said_is_committed_without_delay(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     monkeypatch.setattr(lanes, "HEARD_COMMIT_SECONDS", 3_600.0)
     async with Line(STORE, prompt) as line:
+        (opened,) = [one.__dict__ for one in caplog.records if one.message == "lane.open"]
+        assert (opened["lane"], opened["ending"], opened["offsets"]) == ("order.store.0", "crashed", {EVENTS: 0})
         line.hears(*opening())
         await until(lambda: sorted(line.wire.types) == ["order.label.printed", "order.stock.reserved"])
 

@@ -218,3 +218,10 @@ def test_a_ledger_says_whether_there_is_anything_to_commit() -> None:
     assert is_to_commit() == (True, True)
     store.commit()
     assert is_to_commit() == (False, False)
+
+
+def test_an_event_without_a_saga_id_is_a_dead_letter_of_the_door() -> None:
+    desk = opened_desk()
+    desk.hears_raw("order.label.printed", b"{}", key=None, topic="order.events")
+    desk.commit()
+    assert len(desk.dead_letters()) == 1
