@@ -59,6 +59,13 @@ async def test_what_is_said_is_committed_without_delay(
         await until(lambda: sorted(line.wire.types) == ["order.label.printed", "order.stock.reserved"])
 
 
+async def test_a_lane_that_looks_for_an_input_takes_more_with_each_transaction() -> None:
+    async with Line(STORE, prompt) as line:
+        line.lane._isolation.at_once = 4
+        line.hears(*opening())
+        await until(lambda: (line.lane._isolation.at_once or 0) > 4)
+
+
 async def test_a_door_that_is_full_fetches_no_more_commands_but_all_events_until_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
