@@ -310,6 +310,57 @@ async def test_a_suspect_whose_commit_fails_gives_its_place_back() -> None:
         assert places.taken == 0
 
 
+async def test_a_lane_that_ends_while_it_tries_a_suspect_lets_the_other_lanes_try_theirs() -> None:
+    bench = Bench(STORE)
+    bench.opens()
+    bench.starts()
+    bench.commit()
+    dead = Position({}, owner="a dead one", unclean=2)
+    state = {f"saga/{SAGA}": bench.state[SAGA], POSITION_KEY: msgspec.msgpack.encode(dead)}
+    async with Line(STORE, endless, state=state) as store:
+        await until(store.lane.host.suspect.locked)
+    assert not store.lane.host.suspect.locked()
+
+
+async def test_a_question_of_a_lost_life_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = asyncio.Event()
+
+    async def hangs() -> dict[str, int]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            given_up.set()
+        return {}
+
+    async with Line(DESK, prompt) as desk:
+        monkeypatch.setattr(desk.wire, "ends", hangs)
+        desk.hears(CancelOrder(saga_id="nobody"), "cancel")
+        await until(lambda: desk.lane._question.is_busy)
+        desk.wire.out_of_range = OSError("Kafka is gone")
+        await until(given_up.is_set)
+        desk.wire.out_of_range = None
+
+
+async def test_a_lane_that_looks_for_an_input_takes_all_that_has_ended_when_it_stops() -> None:
+    may_end = asyncio.Event()
+
+    async def held(work: Work) -> Outcome:
+        await may_end.wait()
+        return await prompt(work)
+
+    places = Places()
+    async with Line(STORE, held, places) as store:
+        store.hears(*opening())
+        await until(lambda: places.taken == 2)
+        store.lane._isolation.at_once = 1
+        may_end.set()
+        await store.lane.stop(1.0)
+        assert store.life is not None
+        await store.life
+    assert sorted(store.wire.types) == ["order.label.printed", "order.stock.reserved"]
+    assert store.wire.position.clean
+
+
 async def test_a_lane_that_is_cancelled_leaves_nothing_running_behind() -> None:
     places, stopped = Places(), []
 
