@@ -40,7 +40,7 @@ def hear(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utter
         # Its opening may be what could not be applied.
         return _resume(journal, view, fact, event) if isinstance(event, ItemResumed) else []
     said = _note(journal, view, fact, event) if fact.type in view.decisive else []
-    if journal.end is not None and _is_over(journal):
+    if journal.end is not None and _is_over(journal, journal.end):
         journal.close(fact.at)
         return []
     if journal.is_failing:
@@ -81,11 +81,9 @@ def _note(journal: Journal, view: View, fact: Fact, event: Message) -> list[Utte
     return []
 
 
-def _is_over(journal: Journal) -> bool:
-    """Whether nothing more can happen: completed, or failed and settled by all."""
-    if journal.end is None:
-        return False
-    return not journal.end.failing or set(journal.participants) <= set(journal.settled)
+def _is_over(journal: Journal, end: End) -> bool:
+    """Whether nothing more can happen after this end: completed, or failed and settled by all."""
+    return not end.failing or set(journal.participants) <= set(journal.settled)
 
 
 def _open(journal: Journal, view: View, fact: Fact, opened: Message) -> None:

@@ -12,6 +12,11 @@ EQUIVALENT: dict[str, str] = {
     "lane.Lane._steer: backlog_bytes > BACKLOG_BYTES_MAX -> backlog_bytes >= BACKLOG_BYTES_MAX": "one byte sooner",
     "lane.Lane._steer: backlog_bytes < BACKLOG_BYTES_MAX // 2 -> backlog_bytes <= BACKLOG_BYTES_MAX // 2": "one byte"
     " sooner",
+    "hearing._undo_next: last.unknown_until > at -> last.unknown_until >= at": "it is due at once",
+    "finishing._is_long: due - since > TELLING_DELAY_SECONDS -> due - since >= TELLING_DELAY_SECONDS": "one instant"
+    " sooner",
+    "finishing.startable: item.message.at <= _moment(first) -> item.message.at < _moment(first)": "which of two of one"
+    " instant comes first is nowhere promised",
     "timers.Timers._thin: len(self._heap) > THINNED_FROM + 2 * self._count"
     " -> len(self._heap) >= THINNED_FROM + 2 * self._count": "the heap is made again one timer sooner",
 }

@@ -268,6 +268,42 @@ def test_a_held_door_does_not_cancel_past_a_parked_event_that_its_step_asks_for(
     assert held.starts() == []
 
 
+def test_a_missing_step_of_a_held_saga_is_told_of_again_when_an_operator_retries_it() -> None:
+    steps = {name: one for name, one in LEG_ADDED.steps.items() if name != "expire_order"}
+    held = desk_joining().reopened(graph=replace(LEG_ADDED, steps=steps))
+    held.starts()
+    held.hears_itself()
+    assert held.journal.hold is not None
+    item = held.item("expire_order")
+    held.hears(ItemResumed(saga_id=SAGA, participant=DESK, step="expire_order", item=item.id), "resumed", DESK)
+    held.commit()
+    assert [name for name, _ in told(held)].count(item.id) == 2
+
+
+def test_a_stuck_compensation_that_was_renamed_is_made_anew_when_an_operator_retries_it() -> None:
+    store = store_at_work()
+    store.says("print_label", order.LabelPrinted(saga_id=SAGA))
+    store.breaks("reserve_stock", permanent=True)
+    store.hears_itself()
+    store.expires()
+    store.hears_settled(DESK, TILL)
+    while "tear_label" not in store.running:
+        for name in store.starts():
+            if name != "tear_label":
+                store.says(name, None)
+        store.now += 1
+    store.breaks("tear_label", permanent=True)
+    store.hears_itself()
+    item = store.item("tear_label")
+    assert item.state == "stuck"
+    undo = ORDER.steps["print_label"].undo
+    assert undo is not None
+    renamed = replace(undo, name="rip_label")
+    later = store.reopened(graph=step("print_label", undo=renamed))
+    later.hears(ItemResumed(saga_id=SAGA, participant=STORE, step="tear_label", item=item.id), "resumed", DESK)
+    assert later.starts() == ["rip_label"]
+
+
 def test_the_verbs_of_a_held_saga_look_again_or_carry_it_as_it_is() -> None:
     held = desk_joining().reopened(graph=LEG_ADDED)
     held.starts()

@@ -1,10 +1,13 @@
 """What follows from how an item ended."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
-from consumers.runtime.finishing import ATTEMPTS_TOLD_MAX, Blocked, Broke, Unfit, Waits
+from consumers.runtime.finishing import ATTEMPTS_TOLD_MAX, Blocked, Broke, Unfit, Waits, finish
+from consumers.runtime.memory import Work
 from consumers.runtime.steps import Retry, on
 from producers.errors import DependencyDown
 from producers.headers import read
@@ -249,6 +252,12 @@ def test_every_one_of_the_first_attempts_is_told_and_a_thousand_are_not() -> Non
     assert store.commit() == ["order.step.delayed"] * ATTEMPTS_TOLD_MAX
 
 
+def started(bench: Bench) -> Iterator[Work]:
+    """All that starts, one after the other, also what starts again."""
+    while works := bench.ledger.startable(bench.now, 1_000):
+        yield from works
+
+
 def test_ten_thousand_sagas_at_an_open_breaker_tell_of_it_once_each() -> None:
     store = Bench(STORE)
     sagas = [f"o-{number}" for number in range(1, 10_001)]
@@ -256,10 +265,9 @@ def test_ten_thousand_sagas_at_an_open_breaker_tell_of_it_once_each() -> None:
         store.hears(OrderOpened(saga_id=saga, participants=EVERYBODY), f"opening {saga}", DESK)
     for _ in range(5):
         store.ledger.fire(store.now)
-        while works := store.ledger.startable(store.now, 1_000):
-            for work in works:
-                down = DependencyDown(work.owner.name, store.now + 5, "OSError: unreachable")
-                store.ledger.finish(work.journal.saga_id, work.item, Blocked(str(down), down.retry_at), store.now)
+        for work in islice(started(store), 2 * len(sagas) + 1):
+            down = DependencyDown(work.owner.name, store.now + 5, "OSError: unreachable")
+            store.ledger.finish(work.journal.saga_id, work.item, Blocked(str(down), down.retry_at), store.now)
         store.now += 5
     told = store.commit()
     # Two steps of each saga wait, each at its own dependency.
@@ -444,7 +452,13 @@ def test_an_item_that_this_build_cannot_call_is_held() -> None:
     store = store_at_work()
     store.ends("reserve_stock", Unfit("the opening is missing"))
     assert store.item("reserve_stock").state == "held"
-    assert store.commit() == ["order.step.failed"]
+    assert store.hears_itself() == ["order.step.failed"]
+    # Nothing of its budget is spent.
+    item = store.item("reserve_stock")
+    named = {"saga_id": SAGA, "participant": STORE, "step": "reserve_stock", "item": item.id}
+    store.hears(ItemResumed(**named), "resumed", DESK)
+    assert store.starts() == ["reserve_stock"]
+    assert store.running["reserve_stock"].item.attempt == 1
 
 
 def test_an_item_that_this_build_cannot_call_is_dropped_once_its_saga_fails() -> None:
@@ -502,3 +516,38 @@ def test_a_command_before_a_deadline_beats_it_on_a_later_attempt_too() -> None:
     assert desk.starts() == ["cancel_order"]
     desk.says("cancel_order", OrderCancelled(saga_id=SAGA))
     assert desk.hears_itself()[0] == "order.cancelled"
+
+
+def test_the_same_step_of_a_saga_runs_once_at_a_time() -> None:
+    till = Bench(TILL)
+    till.opens()
+    for name in ("first", "second"):
+        till.hears(StockReserved(saga_id=SAGA), name, STORE)
+    assert till.starts() == ["charge_card"]
+    till.says("charge_card", CardCharged(saga_id=SAGA))
+    assert till.starts() == ["charge_card"]
+
+
+def test_a_step_that_is_held_names_its_cause_and_is_due_at_no_time() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.hears(OrderCleared(saga_id=SAGA), "cleared", DESK)
+    assert till.starts() == ["ship_parcel"]
+    till.breaks("ship_parcel", permanent=True)
+    item = till.item("ship_parcel")
+    assert (item.state, item.cause, item.due) == ("held", "ConnectionError: no answer", None)
+    assert till.ledger.next_due() is None
+
+
+def test_a_compensation_that_is_not_deployed_any_more_stands_stuck_with_the_cause_of_its_failure() -> None:
+    store = store_at_work()
+    store.says("reserve_stock", StockReserved(saga_id=SAGA))
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    store.hears_itself()
+    store.expires()
+    (undo,) = store.starts()
+    item = store.running[undo].item
+    item.step = "gone"
+    (said,) = finish(store.journal, store.ledger.view, item, Broke("EngineFault", "half way"), store.now)
+    assert (item.state, item.cause) == ("stuck", "half way")
+    assert said.event.wire_type == "" and "half way" in said.event.model_dump_json()

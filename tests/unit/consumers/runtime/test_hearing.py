@@ -6,7 +6,7 @@ from itertools import permutations
 import pytest
 
 from consumers.runtime.finishing import Waits
-from schemas.engine import CompensationStuck, ItemResumed, StepFailed
+from schemas.engine import CompensationStuck, ItemResumed, ItemSkipped, StepFailed
 from schemas.message import Event
 from tests.unit.consumers.runtime.bench import BEGIN, EVERYBODY, SAGA, Bench
 from tests.unit.consumers.runtime.small_saga import (
@@ -14,6 +14,7 @@ from tests.unit.consumers.runtime.small_saga import (
     ORDER,
     STORE,
     TILL,
+    CancelOrder,
     CardCharged,
     CardNotWanted,
     LabelPrinted,
@@ -334,3 +335,46 @@ def test_a_held_join_hears_the_leg_that_came_too_late_and_can_be_resumed() -> No
     desk.hears(ItemResumed(saga_id=SAGA, participant=DESK, step="clear_order", item="clear_order/join"), "resumed")
     assert desk.starts() == ["clear_order"]
     assert len(desk.running["clear_order"].item.legs) == 2
+
+
+def test_a_failure_that_is_ignored_stands_nowhere() -> None:
+    desk = Bench(DESK)
+    desk.opens()
+    desk.hears(failed("ignore"), "ignored", TILL)
+    assert desk.journal.standing == {}
+    desk.hears(failed("hold"), "held", TILL)
+    assert list(desk.journal.standing) == ["charge_card/x"]
+
+
+def test_a_participant_forgets_what_stood_still_elsewhere_when_it_is_freed() -> None:
+    till = Bench(TILL)
+    till.opens()
+    till.expires()
+    named = {"saga_id": SAGA, "participant": STORE, "step": "release_stock", "item": "release_stock/x"}
+    till.hears(CompensationStuck(**named, attempts=2, cause="no answer", forward=False), "stuck", STORE)
+    assert list(till.journal.standing) == ["release_stock/x"]
+    till.hears(ItemSkipped(**named, reason="sold anyway"), "skipped", DESK)
+    assert till.journal.standing == {}
+
+
+def test_a_step_that_does_not_stand_still_cannot_be_skipped() -> None:
+    store = Bench(STORE)
+    store.opens()
+    item = store.item("print_label")
+    named = {"saga_id": SAGA, "participant": STORE, "step": "print_label", "item": item.id}
+    store.hears(ItemSkipped(**named, reason="no paper"), "skipped", DESK)
+    assert store.open_items == ["reserve_stock", "print_label"]
+    store.starts()
+    store.breaks("print_label")
+    store.hears(ItemSkipped(**named, reason="no paper"), "skipped again", DESK)
+    assert store.open_items == ["reserve_stock", "print_label"]
+
+
+def test_a_saga_that_a_door_has_no_part_in_refuses_its_commands() -> None:
+    desk = Bench(DESK)
+    desk.opens(participants=(STORE, TILL))
+    desk.hears(CancelOrder(saga_id=SAGA), "cancel")
+    desk.starts()
+    desk.commit()
+    (refused,) = desk.bodies("order.command.refused")
+    assert refused["reason"] == f"order {SAGA} has ended: closed"
