@@ -5,12 +5,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
+from itertools import count
 
 import msgspec
 import pytest
 
 from consumers.runtime import lane as lanes
 from consumers.runtime.finishing import Blocked, Broke, Outcome, Spoke, Waits
+from consumers.runtime.ledger import Ledger
 from consumers.runtime.memory import Work
 from consumers.runtime.transport import POSITION_KEY, Position
 from schemas.engine import StepResumed
@@ -64,6 +66,71 @@ async def test_a_lane_that_looks_for_an_input_takes_more_with_each_transaction()
         line.lane._isolation.at_once = 4
         line.hears(*opening())
         await until(lambda: (line.lane._isolation.at_once or 0) > 4)
+
+
+async def test_an_idle_lane_commits_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(lanes, "HEARD_COMMIT_SECONDS", 0.0)
+    async with Line(STORE, prompt) as line:
+        await until(lambda: line.lane.is_ready)
+        turns, commits = count(), line.wire.commits
+        monkeypatch.setattr(line.lane.memory, "fire", lambda now: next(turns))
+        await until(lambda: next(turns) > 100)
+        assert line.wire.commits == commits
+
+
+async def test_a_timer_fires_when_it_is_due_though_nothing_else_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "IDLE_SECONDS", 3_600.0)
+    monkeypatch.setattr(lanes, "HEARD_COMMIT_SECONDS", 3_600.0)
+    starts = count(1)
+
+    async def waits_once(work: Work) -> Outcome:
+        return Waits(time.time() + 0.05) if next(starts) <= 2 else await prompt(work)
+
+    async with Line(STORE, waits_once) as line:
+        line.hears(*opening())
+        await until(lambda: len(line.wire.types) == 2)
+
+
+async def test_a_lane_restores_what_its_state_holds_beside_the_sagas(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(Ledger, "load_other", lambda self, key, value: loaded.append((key, value)))
+    state = {POSITION_KEY: msgspec.msgpack.encode(Position({}, clean=True)), "flow/f": b"its flow"}
+    async with Line(STORE, prompt, state=state):
+        assert loaded == [("flow/f", b"its flow")]
+
+
+async def test_a_lane_that_is_lost_is_not_live_and_pauses_before_it_opens_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Line(STORE, prompt) as line:
+        monkeypatch.setattr(line.lane._isolation, "lost", lambda error: 3_600.0)
+        line.wire.out_of_range = OSError("Kafka is gone")
+        line.hears(*opening())
+        await until(lambda: line.wire.closed == 1)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert (line.wire.opened, line.lane.is_live) == (1, False)
+        assert line.life is not None
+        line.life.cancel()
+
+
+async def test_a_lane_tells_up_to_where_it_has_read_before_it_commits_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "HEARD_COMMIT_SECONDS", 3_600.0)
+    line = Line(STORE, endless)
+    assert not line.lane.is_full
+    async with line:
+        line.hears(*opening())
+        await until(lambda: line.lane.read_up_to() == {EVENTS: 1})
+        assert line.lane.committed_offsets() == {EVENTS: 0}
+
+
+async def test_a_lane_that_gets_on_forgets_how_it_was_lost() -> None:
+    async with Line(STORE, prompt) as line:
+        line.lane._isolation.lost(OSError("Kafka is gone"))
+        assert line.lane._isolation._losses == 1
+        line.hears(*opening())
+        await until(lambda: line.lane._isolation._losses == 0)
 
 
 async def test_a_door_that_is_full_fetches_no_more_commands_but_all_events_until_there_is_room(

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from itertools import count
 
 import msgspec
 
@@ -11,13 +12,15 @@ from consumers.runtime.graph import Step, Undo
 from consumers.runtime.lane import Host, Lane
 from consumers.runtime.ledger import Ledger
 from consumers.runtime.memory import Memory, Room, Work
-from consumers.runtime.transport import POSITION_KEY, Log, Logs, Position
+from consumers.runtime.transport import POSITION_KEY, Clock, Log, Logs, Position
 from consumers.runtime.view import view_of
 from producers.headers import headers_for
 from producers.records import Outgoing, Record
 from schemas.message import Event, Message
 from tests.unit.consumers.runtime.bench import type_in
 from tests.unit.consumers.runtime.small_saga import ORDER
+
+CLOCK_ASKED_MAX = 100_000
 
 RunItem = Callable[[Work], Awaitable[Outcome]]
 
@@ -147,6 +150,17 @@ class Places(Room):
         self.taken -= 1
 
 
+def clock_of_a_lane_that_rests() -> Clock:
+    """The time, for a lane that waits between its turns: one that does not is lost over it, and hangs no test."""
+    asked = count()
+
+    def clock() -> float:
+        assert next(asked) < CLOCK_ASKED_MAX, "the lane never rests"
+        return time.time()
+
+    return clock
+
+
 class Line:
     """One running lane of `participant` over a wire; an async context manager that stops it.
 
@@ -169,7 +183,9 @@ class Line:
         self.room = room or Places()
         self.wire = Wire(remember().inputs, state if former is None else former.state)
         self.wire.stable |= {} if former is None else former.heard
-        self.lane = Lane(f"{participant}.0", Host("life", time.time, self.room), self.wire, remember, run_item)
+        self.lane = Lane(
+            f"{participant}.0", Host("life", clock_of_a_lane_that_rests(), self.room), self.wire, remember, run_item
+        )
         self.life: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> "Line":
