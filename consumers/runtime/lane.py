@@ -250,7 +250,6 @@ class Lane:
         self.memory.reopen(self._ending, self.host.clock())
         for mark, cause in self._isolation.condemned.items():
             self.memory.condemn(mark, cause)
-        self._queue.clear()
         self.transport.seek(self._offsets)
         self.is_live, self.is_full, self._unwanted = True, False, ()
         self._opened_at = self.host.monotonic()
@@ -446,8 +445,6 @@ class Lane:
 
     def _take_ends(self) -> None:
         """Apply how items have ended; all of it at once, unless the lane looks for an input that it cannot commit."""
-        if self._ends and self._touched_since is None:
-            self._touched_since = self.host.monotonic()
         now = self.host.clock()
         while self._ends and self._isolation.left() != 0:
             work, outcome = self._ends.popleft()

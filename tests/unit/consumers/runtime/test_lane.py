@@ -101,7 +101,7 @@ async def test_a_lane_restores_what_its_state_holds_beside_the_sagas(monkeypatch
 
 
 async def test_a_lane_that_is_lost_is_not_live_and_pauses_before_it_opens_again(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Line(STORE, prompt) as line:
         monkeypatch.setattr(line.lane._isolation, "lost", lambda error: 3_600.0)
@@ -111,6 +111,9 @@ async def test_a_lane_that_is_lost_is_not_live_and_pauses_before_it_opens_again(
         for _ in range(100):
             await asyncio.sleep(0)
         assert (line.wire.opened, line.lane.is_live) == (1, False)
+        (lost,) = [one.__dict__ for one in caplog.records if one.message == "lane.lost"]
+        assert (lost["lane"], lost["pause_seconds"], lost["at_once"]) == ("order.store.0", 3_600.0, None)
+        assert "Kafka is gone" in lost["error"]
         assert line.life is not None
         line.life.cancel()
 
