@@ -31,10 +31,8 @@ BUGS = (
     Bug(
         "restore before fencing",
         f"{RUNTIME}/lane.py",
-        "            await self.transport.open()\n            self.memory = self._remember()\n"
-        "            position = await self._restore()\n",
-        "            self.memory = self._remember()\n            position = await self._restore()\n"
-        "            await self.transport.open()\n",
+        "            await self.transport.open()\n            position = await self._restore()\n",
+        "            position = await self._restore()\n            await self.transport.open()\n",
     ),
     Bug(
         "a slice of the backlog is committed as the new life's own",
