@@ -411,7 +411,11 @@ async def test_a_question_of_a_lost_life_is_given_up(monkeypatch: pytest.MonkeyP
         desk.wire.out_of_range = None
 
 
-async def test_a_lane_that_looks_for_an_input_takes_all_that_has_ended_when_it_stops() -> None:
+async def test_a_lane_that_looks_for_an_input_takes_all_that_ends_while_it_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What `stop` is told counts.
+    monkeypatch.setattr(lanes, "REVOKED_DRAIN_SECONDS", 0.0)
     may_end = asyncio.Event()
 
     async def held(work: Work) -> Outcome:
@@ -423,8 +427,8 @@ async def test_a_lane_that_looks_for_an_input_takes_all_that_has_ended_when_it_s
         store.hears(*opening())
         await until(lambda: places.taken == 2)
         store.lane._isolation.at_once = 1
-        may_end.set()
-        await store.lane.stop(1.0)
+        await store.lane.stop(5.0)
+        asyncio.get_running_loop().call_later(0.02, may_end.set)
         assert store.life is not None
         await store.life
     assert sorted(store.wire.types) == ["order.label.printed", "order.stock.reserved"]
