@@ -315,8 +315,9 @@ class Worker:
 
     def is_polling(self) -> bool:
         """Whether every group and reader polls, or its brokers are away; a worker that does not is better dead."""
-        are_polling = [one.is_polling(POLL_SECONDS_MAX) for one in self.groups]
-        return all(are_polling) and all(one.is_polling(POLL_SECONDS_MAX) for one in self._readers)
+        return all(group.is_polling(POLL_SECONDS_MAX) for group in self.groups) and all(
+            reader.is_polling(POLL_SECONDS_MAX) for reader in self._readers
+        )
 
     async def stop(self) -> None:
         """Drain the lanes and leave the groups. May be called twice."""

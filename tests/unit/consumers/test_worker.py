@@ -15,6 +15,7 @@ from consumers.runtime.lane import Host
 from consumers.runtime.memory import Work
 from consumers.runtime.metrics import ItemFigures
 from consumers.runtime.participant import ParticipantGroup, Role
+from consumers.runtime.reader import Reader
 from consumers.topic_rules import Drift
 from consumers.topic_watch import TopicWatch
 from consumers.topics import Plan, TopicsDiffer
@@ -217,3 +218,25 @@ async def test_a_worker_that_may_not_look_at_topics_says_so_and_starts(
     await Worker(Settings(home=tmp_path), sagas())._look_at_topics()
     (line,) = [record for record in caplog.records if record.msg == "worker.topics.unknown"]
     assert "DESCRIBE_CONFIGS" in line.__dict__["cause"]
+
+
+@dataclass
+class Polls:
+    """What has polled so many seconds ago."""
+
+    seconds: float
+
+    def is_polling(self, within_seconds: float) -> bool:
+        return self.seconds < within_seconds
+
+
+@pytest.mark.parametrize(
+    ("groups", "readers", "is_polling"), [((1, 2), (3,), True), ((1, 31), (3,), False), ((1, 2), (31,), False)]
+)
+async def test_a_worker_polls_as_long_as_each_of_its_groups_and_readers_does(
+    groups: tuple[float, ...], readers: tuple[float, ...], is_polling: bool, tmp_path: Path
+) -> None:
+    worker = Worker(Settings(home=tmp_path), sagas())
+    worker.groups = [cast("ParticipantGroup", Polls(seconds)) for seconds in groups]
+    worker._readers = [cast("Reader", Polls(seconds)) for seconds in readers]
+    assert worker.is_polling() is is_polling

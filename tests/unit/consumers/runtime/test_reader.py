@@ -105,8 +105,11 @@ async def test_what_two_lanes_hear_is_fetched_once(consumer: Consumer) -> None:
     await reader.start()
     consumer.says("a", "b")
     await comes_true(lambda: one.heard == ["a", "b"] == other.heard)
+    assert reader.is_polling(30.0)
     await reader.stop()
     assert consumer.fetched == [0, 1]
+    reader.polled_at -= 31.0
+    assert not reader.is_polling(30.0)
 
 
 async def test_who_is_further_on_is_given_nothing_twice_when_another_goes_back(consumer: Consumer) -> None:
