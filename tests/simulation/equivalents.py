@@ -6,7 +6,7 @@ after its mutant survived, and goes when its code does (a unit test says so).
 
 EQUIVALENT: dict[str, str] = {
     "ledger.Ledger._apply: self._decoded[fact.id] = message -> pass": "the caller decodes the message again",
-    "ledger.Ledger.reopen: self._to_visit = {} -> pass": "it is only read where it is set",
+    "ledger.Ledger.reopen: self._to_visit = {} -> pass": "it is read once, just before; this frees its memory",
     "lane.Lane.push: len(self._queue) > QUEUED_RECORDS_MAX -> len(self._queue) >= QUEUED_RECORDS_MAX": "one sooner",
     "lane.Lane._steer: len(self._queue) > QUEUED_RECORDS_MAX -> len(self._queue) >= QUEUED_RECORDS_MAX": "one sooner",
     "lane.Lane._steer: backlog_bytes > BACKLOG_BYTES_MAX -> backlog_bytes >= BACKLOG_BYTES_MAX": "one byte sooner",

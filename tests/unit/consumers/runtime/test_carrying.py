@@ -48,14 +48,12 @@ class PaintedOrderOpened(order.OrderOpened, type="order.opened"):
     colour: str
 
 
-LEG_ADDED = step("clear_order", legs=((LABEL,), (CARD, NO_CARD), (STOCK,)))
-LEGS_SWAPPED = step("clear_order", legs=((CARD, NO_CARD), (LABEL,)))
-
-
 class PaintedLabelPrinted(order.LabelPrinted, type="order.label.printed"):
     colour: str
 
 
+LEG_ADDED = step("clear_order", legs=((LABEL,), (CARD, NO_CARD), (STOCK,)))
+LEGS_SWAPPED = step("clear_order", legs=((CARD, NO_CARD), (LABEL,)))
 PAINTED = with_type(PaintedOrderOpened)
 PAINTED_LABEL = with_type(PaintedLabelPrinted)
 

@@ -41,6 +41,18 @@ def store_at_work() -> Bench:
     return store
 
 
+def store_undoing() -> tuple[Bench, str]:
+    """A store that has done both of its steps, whose saga has failed; and the compensation that runs."""
+    store = store_at_work()
+    store.says("reserve_stock", StockReserved(saga_id=SAGA))
+    store.says("print_label", LabelPrinted(saga_id=SAGA))
+    store.hears_itself()
+    store.expires()
+    store.hears_settled(DESK, TILL)
+    (undo,) = store.starts()
+    return store, undo
+
+
 def break_until_it_is_given_up(bench: Bench, step: str) -> int:
     """Let every attempt fail; returns how many there were."""
     attempts = 0
@@ -471,13 +483,7 @@ def test_an_item_that_this_build_cannot_call_is_dropped_once_its_saga_fails() ->
 
 
 def test_a_compensation_that_this_build_cannot_call_is_stuck() -> None:
-    store = store_at_work()
-    store.says("reserve_stock", StockReserved(saga_id=SAGA))
-    store.says("print_label", LabelPrinted(saga_id=SAGA))
-    store.hears_itself()
-    store.expires()
-    store.hears_settled(DESK, TILL)
-    (undo,) = store.starts()
+    store, undo = store_undoing()
     store.ends(undo, Unfit("the event is missing"))
     assert store.item(undo).state == "stuck"
     assert store.commit() == ["order.compensation.stuck"]
@@ -540,12 +546,7 @@ def test_a_step_that_is_held_names_its_cause_and_is_due_at_no_time() -> None:
 
 
 def test_a_compensation_that_is_not_deployed_any_more_stands_stuck_with_the_cause_of_its_failure() -> None:
-    store = store_at_work()
-    store.says("reserve_stock", StockReserved(saga_id=SAGA))
-    store.says("print_label", LabelPrinted(saga_id=SAGA))
-    store.hears_itself()
-    store.expires()
-    (undo,) = store.starts()
+    store, undo = store_undoing()
     item = store.running[undo].item
     item.step = "gone"
     (said,) = finish(store.journal, store.ledger.view, item, Broke("EngineFault", "half way"), store.now)

@@ -404,7 +404,7 @@ async def test_a_question_of_a_lost_life_is_given_up(monkeypatch: pytest.MonkeyP
 
     async with Line(DESK, prompt) as desk:
         monkeypatch.setattr(desk.wire, "ends", hangs)
-        desk.hears(CancelOrder(saga_id="nobody"), "cancel")
+        desk.hears(CancelOrder(saga_id="o-9"), "cancel")
         await until(lambda: desk.lane._question.is_busy)
         desk.wire.out_of_range = OSError("Kafka is gone")
         await until(given_up.is_set)
